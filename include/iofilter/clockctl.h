@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * A filter's clock from userspace, through the mapping of its state: for a VMM that cooperates, and for an operator who
+ * stops a VM. Not for BPF.
+ *
+ * Each function is one step to the guest: an access sees the clock before it or after it. Only one caller at a time gets
+ * through (-EBUSY: try again); a filter whose vCPU takes a sample at this moment counts as one.
+ */
+#ifndef IOFILTER_CLOCKCTL_H
+#define IOFILTER_CLOCKCTL_H
+
+#include <errno.h>
+#include <iofilter/clock.h>
+
+/* While the epoch is odd no reader can answer; one that has begun before it finds out at its end. */
+static inline int iofilter_clockctl_begin(struct iofilter_clock *clk)
+{
+	if (__sync_val_compare_and_swap(&clk->writer, 0, 1))
+		return -EBUSY;
+	__sync_fetch_and_add(&clk->epoch, 1);
+	iofilter_store(clk->ready, 0);
+	return 0;
+}
+
+static inline void iofilter_clockctl_end(struct iofilter_clock *clk)
+{
+	__sync_fetch_and_add(&clk->epoch, 1);
+	__sync_lock_test_and_set(&clk->writer, 0);
+}
+
+/* What was answered by the clock as it was says nothing about what it is now. */
+static inline void iofilter_clockctl_forget(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus)
+{
+	__u32 i;
+
+	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
+		iofilter_store(vcpus[i].last, 0);
+	clk->high = 0;
+	clk->floor = 0;
+	clk->matches = 0;
+	clk->bounded = 0;
+}
+
+/*
+ * The VMM owns the clock: it shows CLOCK_MONOTONIC + @offset ns, exactly and from now on. @now: CLOCK_MONOTONIC, ns.
+ * now + offset must not be negative.
+ *
+ * Return: 0, -EBUSY, -EINVAL.
+ */
+static inline int iofilter_clock_own(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus, __u64 now, __s64 offset)
+{
+	int err;
+
+	if ((__s64)now + offset < 0)
+		return -EINVAL;
+	err = iofilter_clockctl_begin(clk);
+	if (err)
+		return err;
+	iofilter_clockctl_forget(clk, vcpus);
+	clk->lo = clk->hi = offset;
+	clk->mask = iofilter_width_mask(clk->width);
+	clk->second = (now + offset) / IOFILTER_NSEC_PER_SEC;
+	clk->settled_at = 0;
+	clk->proven_at = now + (1ULL << 62); /* never expires */
+	clk->since = now;
+	clk->proof = IOFILTER_PROVEN;
+	clk->fuse = IOFILTER_FUSE_OK;
+	clk->mode = IOFILTER_CLOCK_OWNED;
+	clk->ready = 1;
+	iofilter_clockctl_end(clk);
+	return 0;
+}
+
+/* Its owner stops the clock at virtual time @virt ns: every read shows that. Return: 0, -EBUSY, -EPERM: not owned. */
+static inline int iofilter_clock_stop(struct iofilter_clock *clk, __u64 virt)
+{
+	int err;
+
+	if (clk->mode != IOFILTER_CLOCK_OWNED && clk->mode != IOFILTER_CLOCK_STOPPED)
+		return -EPERM;
+	err = iofilter_clockctl_begin(clk);
+	if (err)
+		return err;
+	clk->stopped = virt;
+	clk->second = virt / IOFILTER_NSEC_PER_SEC;
+	clk->mode = IOFILTER_CLOCK_STOPPED;
+	iofilter_clockctl_end(clk);
+	return 0;
+}
+
+/* Nothing is answered until iofilter_clock_prove() or iofilter_clock_own(). Return: 0, -EBUSY. */
+static inline int iofilter_clock_hold(struct iofilter_clock *clk)
+{
+	int err = iofilter_clockctl_begin(clk);
+
+	if (err)
+		return err;
+	clk->mode = IOFILTER_CLOCK_HELD;
+	iofilter_clockctl_end(clk);
+	return 0;
+}
+
+/* Nobody owns the clock (any more): it is proven anew, from answers of the VMM after @now. Return: 0, -EBUSY. */
+static inline int iofilter_clock_prove(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus, __u64 now)
+{
+	int err = iofilter_clockctl_begin(clk);
+
+	if (err)
+		return err;
+	iofilter_clockctl_forget(clk, vcpus);
+	if (clk->proof == IOFILTER_PROVEN)
+		clk->proof = IOFILTER_UNPROVEN;
+	clk->settled_at = 0;
+	clk->proven_at = 0;
+	clk->need = now;
+	clk->sign_at = now; /* the clock may well have moved meanwhile */
+	clk->mode = IOFILTER_CLOCK_PROVE;
+	iofilter_clockctl_end(clk);
+	return 0;
+}
+
+#endif /* IOFILTER_CLOCKCTL_H */

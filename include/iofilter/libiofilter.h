@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * libiofilter: attach filters to running VMs, find what is attached, read its state.
+ *
+ * Errors: a function that can fail returns a negative errno, and iofilter_error() then says in one line what is wrong and
+ * what to do. The library prints nothing. All times are in ns unless a name says otherwise.
+ *
+ * Threads: functions may be called from any thread. One struct iofilter belongs to one thread at a time; and while one
+ * thread is in iofilter_attach() or iofilter_update(), no other may be in either (libbpf's log has one hook per process).
+ */
+#ifndef IOFILTER_LIBIOFILTER_H
+#define IOFILTER_LIBIOFILTER_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <iofilter/ops.h>
+#include <iofilter/state.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#pragma GCC visibility push(default)
+
+#define IOFILTER_VERSION "0.1.0"
+#define IOFILTER_PIN_DIR "/sys/fs/bpf/kvm-iofilter"
+
+/* The version of the library that runs; IOFILTER_VERSION is that of the header. */
+const char *iofilter_version(void);
+
+/* Why this thread's last failing call failed: one line, no newline. Valid until the thread's next failing call. */
+const char *iofilter_error(void);
+
+/* Where libbpf's messages go, the verifier's log among them; NULL (as at start): nowhere. Set it before anything else. */
+void iofilter_set_log(int (*print)(const char *fmt, va_list ap));
+
+/* --- VMs --- */
+
+struct iofilter_vm {
+	pid_t pid;
+	unsigned int vcpus;
+	char name[64]; /* QEMU's -name, else the process's */
+};
+
+/*
+ * The VMs that run on this host, by pid. *@vms is malloc()ed; free() it.
+ * *@hidden (may be NULL): how many processes could not be looked into for lack of permission.
+ * Return: how many.
+ */
+int iofilter_vms(struct iofilter_vm **vms, unsigned int *hidden);
+
+/* One VM. ESRCH: no such process; ENODEV: it has no VM; EACCES: no permission to look. */
+int iofilter_vm_get(pid_t pid, struct iofilter_vm *vm);
+
+/* --- attaching --- */
+
+/* The names of the devices that the library has a program for, NULL-terminated. */
+const char *const *iofilter_devices(void);
+
+/* Zero means "as the device has it" everywhere. */
+struct iofilter_opts {
+	size_t size;	    /* sizeof(struct iofilter_opts) */
+	const char *obj;    /* programs from this BPF object file instead of the library's own; device may be NULL */
+	const char *pinned; /* programs that "bpftool prog loadall FILE DIR/progs pinmaps DIR" pinned in this DIR; likewise */
+	int vm_fd;	    /* number of the VM's descriptor in the VMM, where it has several VMs */
+	__u64 addr;	    /* port, or guest physical address */
+	unsigned int width; /* of a counter, bits */
+	__u64 bracket;	    /* the clock's times (iofilter/clock.h): all three or none; none: measured */
+	__u64 absence;
+	__u64 expiry;
+	int reset; /* iofilter_update(): start with new state, which also clears a blown fuse */
+};
+
+/* A filter that this process has attached. */
+struct iofilter;
+
+/*
+ * Attach @device to the VM of process @pid. @opts may be NULL. Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE towards
+ * the VMM. The VM's descriptor is not kept.
+ *
+ * ESRCH, ENODEV, EACCES: as iofilter_vm_get(); EEXIST: already attached; EBUSY: another device is in the way;
+ * ENOENT: unknown device; ENOSYS: the host lacks something; EINVAL: options; EPERM: a capability is missing.
+ */
+int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **f);
+
+/* For poll(): POLLHUP when the filter is gone, because the VM ended or somebody detached it. Not to be closed. */
+int iofilter_fd(const struct iofilter *f);
+const char *iofilter_device(const struct iofilter *f);
+const struct kvm_iofilter_ops *iofilter_ops(const struct iofilter *f);
+__u32 iofilter_link_id(const struct iofilter *f);
+
+/* The program's state (iofilter/state.h), shared with the kernel. Valid until iofilter_close(). NULL: it has none. */
+void *iofilter_state(const struct iofilter *f);
+
+enum iofilter_end {
+	IOFILTER_ATTACHED,
+	IOFILTER_VM_ENDED,
+	IOFILTER_DETACHED,
+};
+
+/* Whether and how the filter ended. */
+enum iofilter_end iofilter_ended(const struct iofilter *f);
+
+/* Pin link and state under IOFILTER_PIN_DIR/<pid>/<device>/: the filter then outlives this process. */
+int iofilter_pin(struct iofilter *f);
+
+/* Detach, and remove the pins. @f is still to be closed. */
+int iofilter_stop(struct iofilter *f);
+
+/* Let go of the filter. Without a pin, and if no other process holds its link, it is detached. NULL is allowed. */
+void iofilter_close(struct iofilter *f);
+
+/* --- what others attached --- */
+
+/* The module's own counters for one range. */
+struct iofilter_range_stats {
+	__u64 reads_handled, reads_punted;
+	__u64 writes_handled, writes_punted;
+};
+
+/* A device that is attached, or whose pins are left. */
+struct iofilter_info {
+	pid_t pid; /* 0: unknown (not attached by this library, and debugfs not readable) */
+	char device[KVM_IOFILTER_NAME_LEN];
+	__u32 link_id;
+	enum iofilter_end end; /* other than IOFILTER_ATTACHED: only its pins are left */
+	__u32 nr_ranges;
+	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
+	int has_stats; /* debugfs was readable */
+	struct iofilter_range_stats stats[KVM_IOFILTER_MAX_RANGES];
+
+	int has_state;	   /* the state's layout is known; what follows is valid */
+	__u64 attached_at; /* CLOCK_REALTIME, s */
+	__u64 addr;
+	__u32 width; /* bits */
+	__u64 verdicts[IOFILTER_NR_VERDICTS]; /* accesses by enum iofilter_verdict */
+	__u64 reads;	   /* all of them but the writes */
+	__u32 proof;	   /* enum iofilter_proof */
+	__u32 mode;	   /* enum iofilter_clock_mode */
+	__u32 fuse;	   /* enum iofilter_fuse */
+	__u32 calibrating; /* samples still wanted to measure the VM's round trip */
+	__u32 ready;	   /* proven, narrow enough, nothing lost: reads are answered */
+	int too_slow;	   /* the best round trip exceeds the bracket: will not be proven */
+	int bounded;
+	__u64 bounds;	   /* width of the clock's bounds; answers lag by at most this */
+	__u64 last_sample_ago; /* ns; 0 without a sample */
+	__u64 proven_for;  /* since the first proof of this run; 0: not proven */
+	__u64 bracket, absence, expiry, best_bracket;
+	__u64 samples, narrow, lost, moves, vanished, audits, suspicions, delays, delay_total;
+};
+
+/*
+ * What is attached to the VM of @pid, or to any with @pid 0. Needs CAP_SYS_ADMIN. *@infos is malloc()ed; free() it.
+ * Return: how many.
+ */
+int iofilter_list(pid_t pid, struct iofilter_info **infos);
+
+/* Detach @device from the VM of @pid, whoever attached it, and remove its pins. ENOENT: it is not attached. */
+int iofilter_detach(pid_t pid, const char *device);
+
+/*
+ * Swap a fresh program under the link of an attached device; no access is lost. The state (proof, counters) is kept
+ * if its layout is the same and opts->reset is not set. Return: 1 if the state was kept, 0 if it is new.
+ */
+int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts);
+
+enum iofilter_clock_op {
+	IOFILTER_CLOCK_STOP,  /* owned: freeze it at this moment; else: answer nothing until the start */
+	IOFILTER_CLOCK_START, /* owned: go on from where it was stopped; else: prove it anew */
+	IOFILTER_CLOCK_OWN,   /* the caller owns it: CLOCK_MONOTONIC + offset, exactly, from this moment on */
+	IOFILTER_CLOCK_PROVE_ANEW, /* nobody owns it any more */
+};
+
+/*
+ * Change the clock of an attached device. To the guest it is one step; reads of all vCPUs see it before or after. @offset, in ns, is
+ * for IOFILTER_CLOCK_OWN: the device clock less CLOCK_MONOTONIC; the sum must not be negative (EINVAL). Owning the
+ * clock is for a VMM that takes its own answers from the same sum. EALREADY: it is stopped, or runs, already.
+ */
+int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset);
+
+/* Remove the pins whose filter is gone. Return: how many. */
+int iofilter_clean(void);
+
+/* --- the host --- */
+
+enum iofilter_answer {
+	IOFILTER_NO,
+	IOFILTER_YES,
+	IOFILTER_UNKNOWN, /* not readable for us */
+};
+
+struct iofilter_feature {
+	const char *id;	  /* for programs: "kernel", "cap_bpf", .. */
+	const char *name; /* for people */
+	enum iofilter_answer answer;
+	int required;	  /* without it nothing can be attached */
+	char detail[96];
+	const char *todo; /* if not yes */
+};
+
+/* What this host and process have of what is needed. *@features is malloc()ed; free() it. Return: how many. */
+int iofilter_features(struct iofilter_feature **features);
+
+#pragma GCC visibility pop
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* IOFILTER_LIBIOFILTER_H */

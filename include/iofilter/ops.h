@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * The interface between the module and a filter program: struct kvm_iofilter_ops is a struct_ops type, so a filter is a
+ * BPF object whose programs fill it. The same header is compiled by the module, by BPF programs and by loaders.
+ */
+#ifndef IOFILTER_OPS_H
+#define IOFILTER_OPS_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#elif defined(__bpf__)
+#include "vmlinux.h"
+#else
+#include <linux/types.h>
+#endif
+
+#define KVM_IOFILTER_NAME_LEN	16
+#define KVM_IOFILTER_MAX_RANGES 16
+
+/* kvm_iofilter_range.bus, the numbers of KVM's own enum kvm_bus. */
+enum kvm_iofilter_bus {
+	KVM_IOFILTER_MMIO = 0,
+	KVM_IOFILTER_PIO = 1,
+};
+
+/* kvm_iofilter_ops.flags. Unknown bits are refused with EINVAL. */
+enum kvm_iofilter_ops_flags {
+	/* req->now is filled in. */
+	KVM_IOFILTER_F_CLOCK = 1 << 0,
+	/* Punted reads are followed up, and ->sample() is called with the VMM's answers. Needs F_CLOCK. */
+	KVM_IOFILTER_F_SAMPLE = 1 << 1,
+	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE,
+};
+
+/* kvm_iofilter_req.flags */
+enum kvm_iofilter_req_flags {
+	/*
+	 * An answer of the VMM that a vCPU may have consumed has not been given to ->sample() yet, or a punted write is
+	 * still in flight. Order against it is unknown: punt.
+	 */
+	KVM_IOFILTER_REQ_BUSY = 1 << 0,
+	/* @away is not 0. */
+	KVM_IOFILTER_REQ_AWAY = 1 << 1,
+	/* Since its last access this vCPU has slept all of the delay that the program asked for then. */
+	KVM_IOFILTER_REQ_SLEPT = 1 << 3,
+	/* @count is not 1. So a plain access on a quiet VM has no flag set, and a program can test for that at once. */
+	KVM_IOFILTER_REQ_STRING = 1 << 2,
+};
+
+/*
+ * One access of a guest to a range of the filter. Programs may write @val (in ->read()) and @delay; all else is read-only.
+ */
+struct kvm_iofilter_req {
+	/* CLOCK_MONOTONIC in ns, taken once on entry; 0 without F_CLOCK. */
+	__u64 now;
+	/* Port or guest physical address of the access. It lies within one of the filter's ranges. */
+	__u64 addr;
+	/* ->write(): the value written, zero-extended. ->read(): 0 on entry, the answer on return (its low @len bytes). */
+	__u64 val;
+	/*
+	 * ns since this vCPU's last access to this filter if the vCPU was out of KVM_RUN in between (for anything else
+	 * than the filter's own punt or an MMIO exit), else 0. A VM that was stopped shows here, always. 0 without F_SAMPLE.
+	 */
+	__u64 away;
+	/*
+	 * ->read(), together with a punt: let the vCPU sleep so many ns before the access goes to the VMM. To the guest it
+	 * is a vCPU that was preempted. The module caps it (KVM_IOFILTER_MAX_DELAY_NS); a signal ends it early.
+	 */
+	__u64 delay;
+	/* Width in bytes: 1, 2, 4 or, on MMIO, 8. */
+	__u32 len;
+	/*
+	 * How many elements this exit may still ask for, an upper bound. 1 for a plain access. A string read whose first
+	 * element is answered must be answered to its end: KVM turns an unanswered later one into zero.
+	 */
+	__u32 count;
+	/* Index of the vCPU, 0 .. KVM's maximum - 1. */
+	__u32 vcpu;
+	__u32 flags;
+};
+
+#define KVM_IOFILTER_MAX_DELAY_NS 100000000ULL
+
+/* kvm_iofilter_sample.flags */
+enum kvm_iofilter_sample_flags {
+	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing. */
+	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
+	/* Read from another vCPU's thread, while the one that was answered goes on. */
+	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,
+};
+
+/* What the VMM answered to a punted read, seen again once the guest has it. */
+struct kvm_iofilter_sample {
+	/* The VMM's clock was read between @t0 (the punt) and @t1 (now). CLOCK_MONOTONIC, ns. */
+	__u64 t0;
+	__u64 t1;
+	__u64 addr;
+	__u64 val;
+	__u32 len;
+	__u32 vcpu;
+	__u32 flags;
+	__u32 pad;
+};
+
+/* [addr, addr + len) on one bus. len 1 .. 4096. */
+struct kvm_iofilter_range {
+	__u64 addr;
+	__u32 len;
+	__u32 bus; /* enum kvm_iofilter_bus */
+};
+
+/*
+ * A filter. Creating a BPF link of the map attaches it to the VM whose descriptor is @vm_fd in the file table of the
+ * process that creates the link; when the link goes, the filter goes. When the VM goes first, the link hangs up (EPOLLHUP).
+ *
+ * Context: ->read() and ->write() run in the vCPU's thread inside KVM_RUN, concurrently on all vCPUs, not sleepable.
+ * ->sample() runs there too, but never concurrently with itself for one link.
+ */
+struct kvm_iofilter_ops {
+	__s32 vm_fd;
+	__u32 flags; /* enum kvm_iofilter_ops_flags */
+
+	/*
+	 * Return: 0 to punt (the VMM sees the access as if there were no filter), non-zero when req->val is the answer.
+	 * An absent op punts.
+	 */
+	int (*read)(struct kvm_iofilter_req *req);
+
+	/* Return: 0 to punt, non-zero when the write has been taken and the VMM must not see it. */
+	int (*write)(struct kvm_iofilter_req *req);
+
+	/* Called once for each settled answer, before the ->read() that follows. Optional; needs F_SAMPLE. */
+	void (*sample)(struct kvm_iofilter_sample *sample);
+
+	__u32 nr_ranges; /* 1 .. KVM_IOFILTER_MAX_RANGES */
+	__u32 pad;
+	char name[KVM_IOFILTER_NAME_LEN]; /* of the device; [a-z0-9_-]+, NUL-terminated */
+	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
+};
+
+#endif /* IOFILTER_OPS_H */
