@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+#ifndef KVM_IOFILTER_H
+#define KVM_IOFILTER_H
+
+#include <linux/bpf.h>
+#include <linux/completion.h>
+#include <linux/kref.h>
+#include <linux/kvm_host.h>
+#include <linux/list.h>
+#include <linux/seq_file.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <kvm/iodev.h>
+#include <iofilter/ops.h>
+
+#define pr_iofilter "kvm_iofilter: "
+
+/* Tests leave out one clause of the algorithm at a time. */
+#ifndef IOFILTER_CLAUSE
+#define IOFILTER_CLAUSE(name) 1
+#endif
+
+struct iofilter;
+
+/* One range on a bus of the VM. Lives as long as its filter. */
+struct iofilter_dev {
+	struct kvm_io_device dev;
+	struct iofilter *f;
+	u32 index; /* of the range in f->devs */
+	struct kvm_iofilter_range range;
+};
+
+/* A punt of a vCPU that is not settled: the VMM is answering it, or has and the guest knows more than the program. */
+struct iofilter_mark {
+	u64 t0;
+	u64 addr;
+	u64 fpu_reload; /* vcpu->stat.fpu_reload at the punt; one more once KVM_RUN has returned with it */
+	u32 len;
+	u8 bus;
+	bool open;
+	bool stale;  /* an earlier answer was overwritten: somebody must be told that it is lost */
+	bool write;
+	bool opaque; /* what the vCPU is doing in the VMM is not known (it was there before the filter) */
+};
+
+/* What a filter knows of one vCPU. Written by the vCPU's thread, but for what @lock protects. */
+struct iofilter_vcpu_slot {
+	struct kvm_vcpu *vcpu;
+	/* The access of this moment, or the last one. Between accesses all is as in slot_new() but now, addr, val and len. */
+	struct kvm_iofilter_req req;
+	u64 returns; /* what vcpu_returns() must still be if the vCPU has not left KVM_RUN since */
+	bool slept; /* the last delay was not cut short */
+	s64 kvmclock_offset;
+
+	/* A string instruction goes on with the ops that answered its first element. */
+	const void *string_next;
+	const struct kvm_iofilter_ops *string_ops;
+
+	/* By op and range. Only this vCPU's thread counts. */
+	u64 handled[2][KVM_IOFILTER_MAX_RANGES];
+	u64 punted[2][KVM_IOFILTER_MAX_RANGES];
+
+	spinlock_t lock; /* mark, pending; never held across anything that waits */
+	struct iofilter_mark mark;
+	bool pending; /* counted in iofilter.nr_pending */
+};
+
+/*
+ * An attached filter: made by reg() for a link, unmade by unreg() of that link. It holds no reference to the VM; when the
+ * VM goes first, the destructors of its ranges say so.
+ *
+ * References: the link, the bus (until the last range is off it, by either side) and the death work.
+ */
+struct iofilter {
+	struct kref ref;
+	struct list_head node; /* iofilter_filters */
+
+	const struct kvm_iofilter_ops *ops; /* loaded once per access, under kvm->srcu */
+	u32 flags;
+	u32 nr_ranges;
+	char name[KVM_IOFILTER_NAME_LEN];
+	pid_t pid; /* of the VMM's main thread group */
+
+	spinlock_t lock; /* kvm, link */
+	struct kvm *kvm; /* NULL once the VM is being destroyed */
+	struct bpf_link *link; /* NULL once unreg() is done */
+	atomic_t on_bus; /* ranges that KVM's buses still point at */
+	struct completion off_bus;
+	struct work_struct death_work;
+	struct work_struct put_work;
+	struct kvm *put_kvm; /* the same VM, valid while puts > 0 */
+	atomic_t puts;
+
+	/* settle.c */
+	struct iofilter_vcpu_slot **slots; /* by vcpu_idx */
+	u32 nr_slots;
+	bool blind; /* a vCPU could not be followed: every read punts */
+	atomic_t nr_pending; /* slots with an unsettled mark, and one each for blind, hold and lost */
+	atomic_t settling; /* try-lock around ->sample() */
+	u64 scans; /* how often that was taken and given back: odd while it is held */
+	bool scan_known; /* what the last one found: iofilter_settle()'s result */
+	unsigned long *pending; /* by vcpu_idx */
+	u32 settle_from; /* whose turn it is */
+	bool hold; /* being attached or updated: every access punts */
+	bool lost; /* something may have been consumed that nobody saw: tell the program */
+
+	struct iofilter_dev devs[KVM_IOFILTER_MAX_RANGES];
+};
+
+/* main.c */
+extern struct workqueue_struct *iofilter_wq;
+
+/* filter.c */
+extern struct list_head iofilter_filters;
+extern struct mutex iofilter_mutex; /* iofilter_filters; inside BPF's update_mutex, outside slots_lock */
+int iofilter_reg(void *kdata, struct bpf_link *link);
+void iofilter_unreg(void *kdata, struct bpf_link *link);
+int iofilter_update(void *kdata, void *old_kdata, struct bpf_link *link);
+void iofilter_dev_gone(struct iofilter_dev *d);
+void iofilter_put(struct iofilter *f);
+
+/* bus.c: both take kvm->slots_lock and wait for kvm->srcu. */
+int iofilter_bus_add(struct kvm *kvm, struct iofilter *f);
+void iofilter_bus_del(struct kvm *kvm, struct iofilter *f);
+extern const struct kvm_io_device_ops iofilter_dev_ops;
+
+/*
+ * Returns of KVM_RUN less those for an MMIO exit, which KVM counts one by one: emulated devices are read all the time, and
+ * while such an exit is under way the VM can only be stopped with one return more (immediate_exit).
+ */
+static inline u64 vcpu_returns(const struct kvm_vcpu *vcpu)
+{
+	return READ_ONCE(vcpu->stat.fpu_reload) - READ_ONCE(vcpu->stat.mmio_exits);
+}
+
+/* settle.c */
+int iofilter_slots_alloc(struct iofilter *f, struct kvm *kvm);
+void iofilter_slots_free(struct iofilter *f);
+void iofilter_slots_attached(struct iofilter *f, struct kvm *kvm);
+struct iofilter_vcpu_slot *iofilter_slot_grow(struct iofilter *f, struct kvm_vcpu *vcpu);
+bool iofilter_settle(struct iofilter *f, struct iofilter_vcpu_slot *self, const struct kvm_iofilter_ops *ops);
+void iofilter_mark(struct iofilter *f, struct iofilter_vcpu_slot *s, const struct iofilter_dev *d, u64 t0, u64 addr,
+		   u32 len, bool write);
+void iofilter_hold(struct iofilter *f);
+void iofilter_unhold(struct iofilter *f);
+
+/* debugfs.c */
+void iofilter_debugfs_init(void);
+void iofilter_debugfs_exit(void);
+
+#endif /* KVM_IOFILTER_H */
