@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What the commands of iofilter share. */
+#ifndef LOADER_CLI_H
+#define LOADER_CLI_H
+
+#include <argp.h>
+#include <stdbool.h>
+#include <json-c/json.h>
+#include <iofilter/libiofilter.h>
+
+enum { EXIT_OK, EXIT_REFUSED, EXIT_USAGE };
+
+/* Keys of long options without a letter, and of those that several commands have. */
+enum {
+	OPT_PIN = 0x100,
+	OPT_DAEMON,
+	OPT_PORT,
+	OPT_WIDTH,
+	OPT_TIMING,
+	OPT_OBJ,
+	OPT_PINNED,
+	OPT_VM_FD,
+	OPT_RESET,
+	OPT_WATCH,
+};
+
+#define MAX_DEVICES 16
+
+/* What the command line said. Each command's argp lists the options it takes; one parser knows them all. */
+struct args {
+	const char *cmd;
+	pid_t pid;
+	bool need_pid, json, daemon, pin;
+	unsigned int watch; /* s */
+	struct iofilter_opts opts;
+	bool takes_devices;
+	const char *devices[MAX_DEVICES];
+	int nr_devices;
+};
+
+/* Options as rows for a command's table. */
+/* clang-format off */
+#define ROW_PID	    { "pid", 'p', "PID", 0, "process id of the VMM ('iofilter list')", 0 }
+#define ROW_JSON    { "json", 'j', NULL, 0, "print JSON", 0 }
+#define ROW_VERBOSE { "verbose", 'v', NULL, 0, "show libbpf's messages and the verifier's log", 0 }
+#define ROW_VM_FD   { "vm-fd", OPT_VM_FD, "FD", 0, "the VM's descriptor in the VMM, where it has several VMs", 0 }
+#define ROW_WIDTH   { "width", OPT_WIDTH, "BITS", 0, "of the counter: 24 (QEMU, default) or 32", 0 }
+#define ROW_TIMING  { "timing", OPT_TIMING, "BRACKET,ABSENCE,EXPIRY", 0, \
+		      "times of the clock's proof in us; default: auto, measured on the VM's own exits", 0 }
+#define ROW_OBJ	    { "obj", OPT_OBJ, "FILE", 0, "programs from this BPF object file", 0 }
+/* clang-format on */
+
+/* Parse or exit. @args holds the defaults. */
+void args_parse(struct args *args, int argc, char **argv, const struct argp_option *options, const char *usage,
+		const char *doc);
+
+/* Print the library's reason (or ours) on stderr. Return: EXIT_REFUSED. */
+int refuse(void);
+int refuse_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Print @obj on one line per call and release it. Return: EXIT_OK, or EXIT_REFUSED if stdout is gone. */
+int json_print(struct json_object *obj);
+void json_add_u64(struct json_object *obj, const char *key, __u64 v);
+
+/* "pio 0x608+4" */
+const char *range_str(const struct kvm_iofilter_range *r, char *buf, size_t size);
+const char *end_str(enum iofilter_end end);
+
+/* status_text.c, status_json.c */
+void status_text(const struct iofilter_info *infos, int n);
+struct json_object *status_json(const struct iofilter_info *infos, int n);
+/* "proven", "calibrating", .. */
+const char *proof_str(const struct iofilter_info *i);
+const char *fuse_str(__u32 fuse);
+
+int cmd_list(int argc, char **argv);
+int cmd_attach(int argc, char **argv);
+int cmd_detach(int argc, char **argv);
+int cmd_update(int argc, char **argv);
+int cmd_clock(int argc, char **argv);
+int cmd_status(int argc, char **argv);
+int cmd_features(int argc, char **argv);
+int cmd_clean(int argc, char **argv);
+
+#endif /* LOADER_CLI_H */

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+/* iofilter attach */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+#include "cli.h"
+
+static const struct argp_option options[] = {
+	ROW_PID,
+	{ "daemon", OPT_DAEMON, NULL, 0, "return once attached; go on in the background", 0 },
+	{ "pin", OPT_PIN, NULL, 0, "pin under " IOFILTER_PIN_DIR "/PID/DEVICE and return", 0 },
+	{ "port", OPT_PORT, "PORT", 0, "where the device is (pmtimer: 0x608; OVMF on pc: 0xb008)", 0 },
+	ROW_WIDTH,
+	ROW_TIMING,
+	ROW_OBJ,
+	{ "pinned", OPT_PINNED, "DIR", 0, "programs that bpftool pinned in DIR (see below)", 0 },
+	ROW_VM_FD,
+	ROW_JSON,
+	ROW_VERBOSE,
+	{ 0 },
+};
+
+static const char doc[] =
+	"Attach devices to the VM of process PID: all of them, or, if one is refused, none.\v"
+	"In the foreground the filter stays until the VM ends, somebody detaches it, or this command gets SIGINT or "
+	"SIGTERM; it then says which and exits with 0. Without --pin a filter ends with its loader, "
+	"even one that is killed.\n"
+	"--daemon: the same in the background.\n"
+	"--pin: the filter needs no loader and stays until the VM ends or 'iofilter detach'. Pins of ended VMs are "
+	"removed by 'iofilter clean', or at once if --daemon is given too.\n"
+	"--pinned DIR takes no DEVICE. To load and pin:\n"
+	"  bpftool prog loadall pmtimer.bpf.o DIR/progs pinmaps DIR\n";
+
+struct run {
+	const struct args *args;
+	struct iofilter_vm vm;
+	struct iofilter *f[MAX_DEVICES];
+	int n;
+	bool quiet;
+};
+
+static void event(const struct run *r, const struct iofilter *f, const char *what, const char *text)
+{
+	const struct kvm_iofilter_ops *ops = iofilter_ops(f);
+	struct json_object *o;
+	char range[64];
+
+	if (r->quiet)
+		return;
+	if (!r->args->json) {
+		printf("%s: %s VM %d (%s) at %s, link %u\n", iofilter_device(f), text, r->vm.pid, r->vm.name,
+		       range_str(&ops->ranges[0], range, sizeof(range)), iofilter_link_id(f));
+		fflush(stdout);
+		return;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "event", json_object_new_string(what));
+	json_object_object_add(o, "pid", json_object_new_int(r->vm.pid));
+	json_object_object_add(o, "device", json_object_new_string(iofilter_device(f)));
+	json_object_object_add(o, "link", json_object_new_int64(iofilter_link_id(f)));
+	json_print(o);
+}
+
+static int attach_all(struct run *r)
+{
+	const struct args *a = r->args;
+	/* With programs given there is one filter, and they say which device. */
+	int want = a->nr_devices ? a->nr_devices : 1;
+
+	for (; r->n < want; r->n++)
+		if (iofilter_attach(a->pid, a->nr_devices ? a->devices[r->n] : NULL, &a->opts, &r->f[r->n]))
+			return refuse();
+	for (int i = 0; a->pin && i < r->n; i++)
+		if (iofilter_pin(r->f[i]))
+			return refuse();
+	for (int i = 0; i < r->n; i++)
+		event(r, r->f[i], "attached", "attached to");
+	return EXIT_OK;
+}
+
+static void stop_all(struct run *r, bool say)
+{
+	for (int i = 0; i < r->n; i++) {
+		if (iofilter_stop(r->f[i]))
+			refuse();
+		else if (say)
+			event(r, r->f[i], "detached", "detached from");
+	}
+}
+
+static void say_ended(struct run *r, struct iofilter *f)
+{
+	if (iofilter_ended(f) == IOFILTER_VM_ENDED)
+		event(r, f, "vm-ended", "VM ended; was attached to");
+	else
+		event(r, f, "detached-by-other", "detached by somebody else from");
+	/* The link is dead already; this removes the pins. */
+	iofilter_stop(f);
+}
+
+/* Until a signal, or until every filter is gone. */
+static int stay(struct run *r, int signals)
+{
+	struct pollfd fds[MAX_DEVICES + 1];
+	int i, left = r->n;
+
+	fds[r->n] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	for (i = 0; i < r->n; i++)
+		fds[i] = (struct pollfd){ .fd = iofilter_fd(r->f[i]) };
+	while (left) {
+		if (poll(fds, r->n + 1, -1) < 0 && errno != EINTR)
+			return refuse_msg("poll: %s", strerror(errno));
+		if (fds[r->n].revents) {
+			if (!r->args->pin)
+				stop_all(r, true);
+			return EXIT_OK;
+		}
+		for (i = 0; i < r->n; i++) {
+			if (fds[i].fd < 0 || !fds[i].revents)
+				continue;
+			say_ended(r, r->f[i]);
+			fds[i].fd = -1;
+			left--;
+		}
+	}
+	return EXIT_OK;
+}
+
+static int block_signals(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+static int run(struct run *r)
+{
+	int signals = block_signals(), ret;
+
+	if (signals < 0)
+		return refuse_msg("signalfd: %s", strerror(errno));
+	ret = attach_all(r);
+	if (ret) {
+		stop_all(r, false);
+		return ret;
+	}
+	if (r->args->pin && !r->args->daemon)
+		return EXIT_OK;
+	if (r->args->daemon) {
+		if (daemon(0, 0)) {
+			stop_all(r, false);
+			return refuse_msg("cannot go into the background: %s", strerror(errno));
+		}
+		r->quiet = true;
+	}
+	return stay(r, signals);
+}
+
+int cmd_attach(int argc, char **argv)
+{
+	struct args args = { .need_pid = true, .takes_devices = true };
+	struct run r = { .args = &args };
+	const char *programs;
+	int ret;
+
+	args_parse(&args, argc, argv, options, "--pid PID DEVICE...\n--pid PID --pinned DIR\n--pid PID --obj FILE",
+		   doc);
+	programs = args.opts.obj ? "--obj" : args.opts.pinned ? "--pinned" : NULL;
+	if (!programs == !args.nr_devices) {
+		refuse_msg(programs ? "%s takes no device: the programs say which" :
+				      "%swhich device? for example pmtimer",
+			   programs ?: "");
+		return EXIT_USAGE;
+	}
+	if (args.opts.addr && args.nr_devices > 1) {
+		refuse_msg("--port is for one device only");
+		return EXIT_USAGE;
+	}
+	if (iofilter_vm_get(args.pid, &r.vm))
+		return refuse();
+	ret = run(&r);
+	for (int i = 0; i < r.n; i++)
+		iofilter_close(r.f[i]);
+	return ret;
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The status of attached devices for people. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include "cli.h"
+
+static const char *age(__u64 s, char *buf, size_t size)
+{
+	if (s < 120)
+		snprintf(buf, size, "%llu s", (unsigned long long)s);
+	else if (s < 7200)
+		snprintf(buf, size, "%llu min", (unsigned long long)s / 60);
+	else
+		snprintf(buf, size, "%llu h %llu min", (unsigned long long)s / 3600, (unsigned long long)s / 60 % 60);
+	return buf;
+}
+
+static double us(__u64 ns)
+{
+	return ns / 1000.0;
+}
+
+static void print_proof(const struct iofilter_info *i)
+{
+	static const char *const blown[] = {
+		[IOFILTER_FUSE_OK] = "",
+		[IOFILTER_FUSE_MODEL] = "the VMM's answers are not those of this device",
+		[IOFILTER_FUSE_MOVES] = "the VMM's clock moved too often with no sign of a pause",
+		[IOFILTER_FUSE_VANISHED] = "the VMM stopped answering like this device again and again",
+	};
+	const char *proof = proof_str(i);
+	char buf[32];
+
+	if (!strcmp(proof, "fused"))
+		printf("    proof     fuse blown (%s): %s; 'iofilter update --reset' starts anew\n", fuse_str(i->fuse),
+		       i->fuse < sizeof(blown) / sizeof(blown[0]) ? blown[i->fuse] : "");
+	else if (!strcmp(proof, "held"))
+		printf("    proof     held: nothing is answered until 'iofilter clock start'\n");
+	else if (!strcmp(proof, "owned") || !strcmp(proof, "stopped"))
+		printf("    proof     none needed: the VMM owns the clock%s\n", *proof == 's' ? ", and has stopped it" : "");
+	else if (!strcmp(proof, "proven"))
+		printf("    proof     proven for %s%s\n", age(i->proven_for / 1000000000, buf, sizeof(buf)),
+		       i->ready ? "" : ", waiting for a newer answer of the VMM");
+	else if (!strcmp(proof, "calibrating"))
+		printf("    proof     calibrating: %u more answers of the VMM to measure\n", i->calibrating);
+	else if (!strcmp(proof, "too-slow"))
+		printf("    proof     too slow to prove: the VMM's best round trip is %.1f us, the bracket %.1f us\n",
+		       us(i->best_bracket), us(i->bracket));
+	else
+		printf("    proof     unproven: the VMM's answers have not matched yet (%llu samples, %llu narrow)\n",
+		       (unsigned long long)i->samples, (unsigned long long)i->narrow);
+}
+
+static void print_counts(const struct iofilter_info *i)
+{
+	static const char *const names[] = IOFILTER_VERDICT_NAMES;
+	const char *sep = "";
+
+	printf("    answered  %llu of %llu reads", (unsigned long long)i->verdicts[IOFILTER_ANSWERED],
+	       (unsigned long long)i->reads);
+	if (i->reads)
+		printf(" (%.2f %%)", 100.0 * i->verdicts[IOFILTER_ANSWERED] / i->reads);
+	printf("\n    punted    ");
+	for (int v = IOFILTER_ANSWERED + 1; v < IOFILTER_NR_VERDICTS; v++) {
+		if (!i->verdicts[v])
+			continue;
+		printf("%s%s %llu", sep, names[v], (unsigned long long)i->verdicts[v]);
+		sep = ", ";
+	}
+	puts(*sep ? "" : "nothing");
+}
+
+static void print_state(const struct iofilter_info *i)
+{
+	print_counts(i);
+	print_proof(i);
+	if (i->bounded)
+		printf("    clock     known to %.3f us, last sample %.1f ms ago; "
+		       "%llu moves, %llu audits, %llu suspicions, %llu delays (%.0f us)\n",
+		       us(i->bounds), us(i->last_sample_ago) / 1000, (unsigned long long)i->moves, (unsigned long long)i->audits,
+		       (unsigned long long)i->suspicions, (unsigned long long)i->delays, us(i->delay_total));
+	printf("    timing    bracket %.0f us, absence %.0f us, expiry %.0f us; best round trip %.1f us\n",
+	       us(i->bracket), us(i->absence), us(i->expiry), us(i->best_bracket));
+}
+
+static void print_one(const struct iofilter_info *i)
+{
+	char buf[64];
+
+	printf("  %s", i->device);
+	if (i->end != IOFILTER_ATTACHED) {
+		printf("  %s; its pins are left ('iofilter clean' removes them)\n", end_str(i->end));
+	} else {
+		if (i->nr_ranges)
+			printf("  %s", range_str(&i->ranges[0], buf, sizeof(buf)));
+		printf("  link %u", i->link_id);
+		if (i->attached_at)
+			printf("  attached for %s", age(time(NULL) - i->attached_at, buf, sizeof(buf)));
+		putchar('\n');
+	}
+	if (i->has_state)
+		print_state(i);
+	for (__u32 j = 0; i->has_stats && j < i->nr_ranges; j++)
+		printf("    module    %s: reads %llu handled, %llu punted; writes %llu handled, %llu punted\n",
+		       range_str(&i->ranges[j], buf, sizeof(buf)), (unsigned long long)i->stats[j].reads_handled,
+		       (unsigned long long)i->stats[j].reads_punted, (unsigned long long)i->stats[j].writes_handled,
+		       (unsigned long long)i->stats[j].writes_punted);
+}
+
+void status_text(const struct iofilter_info *infos, int n)
+{
+	struct iofilter_vm vm;
+
+	for (int i = 0; i < n; i++) {
+		if (!i || infos[i].pid != infos[i - 1].pid) {
+			if (!infos[i].pid)
+				puts("VM unknown");
+			else if (iofilter_vm_get(infos[i].pid, &vm))
+				printf("VM %d (ended)\n", infos[i].pid);
+			else
+				printf("VM %d (%s), %u vCPUs\n", vm.pid, vm.name, vm.vcpus);
+		}
+		print_one(&infos[i]);
+	}
+}

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* Attach, swap and let go of a filter. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "lib.h"
+
+struct iofilter {
+	struct object o;
+	int link_fd;
+	__u32 link_id;
+	pid_t pid;
+	bool pinned;
+};
+
+static int link_fail(int err, const char *device, pid_t pid)
+{
+	switch (err) {
+	case -EEXIST:
+		return lib_fail(err, "%s, or a filter on the same addresses, is already attached to VM %d", device,
+				pid);
+	case -EBUSY:
+		return lib_fail(err, "%s: one of its ranges and one of another device of VM %d would hide each other",
+				device, pid);
+	case -EPERM:
+		return lib_fail(err, "no permission to attach %s: run as root (CAP_BPF and CAP_PERFMON)", device);
+	case -ENOLINK:
+	case -ENODEV:
+		return lib_fail(err, "VM %d ended meanwhile", pid);
+	case -ENOSPC:
+		return lib_fail(err, "%s: VM %d has too many I/O devices already", device, pid);
+	case -EINVAL:
+		return lib_fail(err, "the module refused %s: a range, flag or name is not valid", device);
+	default:
+		return lib_fail(err, "attaching %s to VM %d: %s", device, pid, strerror(-err));
+	}
+}
+
+static const struct iofilter_opts *check_opts(const struct iofilter_opts *opts, int *err)
+{
+	static const struct iofilter_opts none = { .size = sizeof(none) };
+
+	*err = 0;
+	if (!opts)
+		return &none;
+	if (opts->size != sizeof(*opts))
+		*err = lib_fail(-EINVAL, "struct iofilter_opts has another size than this library's");
+	else if (opts->obj && opts->pinned)
+		*err = lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
+	return opts;
+}
+
+/* The options into ops and state. Without a row for the device nobody knows where they would go. */
+static int configure(struct object *o, const struct iofilter_opts *opts)
+{
+	if (o->device)
+		return o->device->configure(&o->ops, o->state, opts);
+	if (opts->addr || opts->width || opts->bracket || opts->absence || opts->expiry)
+		return lib_fail(-EINVAL, "'%.16s' is no device known here: it takes no port, width or timing",
+				o->ops.name);
+	return 0;
+}
+
+static void sign_state(struct iofilter_head *head, pid_t pid)
+{
+	if (!head)
+		return;
+	head->pid = pid;
+	head->attached_at = time(NULL);
+}
+
+static int already(pid_t pid, const char *device)
+{
+	struct found f;
+
+	/* Without CAP_SYS_ADMIN we cannot know; then the module decides, which looks at ranges only. */
+	if (find_one(pid, device, &f) != 1)
+		return 0;
+	find_release(&f);
+	return lib_fail(-EEXIST, "%s is already attached to VM %d", device, pid);
+}
+
+static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const struct iofilter_opts *opts)
+{
+	int err;
+
+	err = object_open(&f->o, device, opts, -1);
+	if (err < 0)
+		return err;
+	err = configure(&f->o, opts);
+	if (!err)
+		err = already(f->pid, f->o.ops.name);
+	if (err)
+		return err;
+	sign_state(f->o.state, f->pid);
+	err = object_fill(&f->o, vm_fd);
+	if (err)
+		return err;
+	f->link_fd = bpf_link_create(f->o.ops_fd, 0, BPF_STRUCT_OPS, NULL);
+	if (f->link_fd < 0)
+		return link_fail(f->link_fd, f->o.ops.name, f->pid);
+	link_map_id(f->link_fd, &f->link_id);
+	return 0;
+}
+
+int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **out)
+{
+	struct iofilter *f;
+	int vm_fd, err;
+
+	opts = check_opts(opts, &err);
+	if (err)
+		return err;
+	if (!opts->obj && !opts->pinned && (!device || !device_find(device)))
+		return device_unknown(device ?: "");
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return lib_fail(-ENOMEM, "out of memory");
+	f->pid = pid;
+	f->link_fd = f->o.ops_fd = f->o.state_fd = -1;
+	vm_fd = vm_open(pid, opts->vm_fd);
+	if (vm_fd < 0) {
+		free(f);
+		return vm_fd;
+	}
+	err = attach_vm(f, vm_fd, device, opts);
+	/* Kept open it would keep the VM from ending. */
+	close(vm_fd);
+	if (err) {
+		iofilter_close(f);
+		return err;
+	}
+	*out = f;
+	return 0;
+}
+
+int iofilter_fd(const struct iofilter *f)
+{
+	return f->link_fd;
+}
+
+const char *iofilter_device(const struct iofilter *f)
+{
+	return f->o.ops.name;
+}
+
+const struct kvm_iofilter_ops *iofilter_ops(const struct iofilter *f)
+{
+	return &f->o.ops;
+}
+
+__u32 iofilter_link_id(const struct iofilter *f)
+{
+	return f->link_id;
+}
+
+void *iofilter_state(const struct iofilter *f)
+{
+	return f->o.state;
+}
+
+enum iofilter_end iofilter_ended(const struct iofilter *f)
+{
+	struct iofilter_vm vm;
+
+	if (link_map_id(f->link_fd, NULL) != 0)
+		return IOFILTER_ATTACHED;
+	/* The VM holds on until its last descriptor is closed: if one is there, the VM cannot be why. */
+	return iofilter_vm_get(f->pid, &vm) ? IOFILTER_VM_ENDED : IOFILTER_DETACHED;
+}
+
+int iofilter_pin(struct iofilter *f)
+{
+	int err = pin_create(f->pid, f->o.ops.name, f->link_fd, f->o.state_fd);
+
+	f->pinned = !err;
+	return err;
+}
+
+int iofilter_stop(struct iofilter *f)
+{
+	if (bpf_link_detach(f->link_fd))
+		return lib_fail(-errno, "detaching %s: %s", f->o.ops.name, strerror(errno));
+	if (f->pinned)
+		pin_remove(f->pid, f->o.ops.name);
+	f->pinned = false;
+	return 0;
+}
+
+void iofilter_close(struct iofilter *f)
+{
+	if (!f)
+		return;
+	close_fd(f->link_fd);
+	object_close(&f->o);
+	free(f);
+}
+
+static int not_attached(pid_t pid, const char *device)
+{
+	return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
+}
+
+int iofilter_detach(pid_t pid, const char *device)
+{
+	struct found f;
+	int err = find_one(pid, device, &f);
+
+	if (err < 0)
+		return err;
+	if (!err)
+		return not_attached(pid, device);
+	/* The detach has waited for every access in flight. */
+	err = bpf_link_detach(f.link_fd);
+	if (err)
+		err = lib_fail(err, "detaching %s from VM %d: %s", device, pid, strerror(-err));
+	else
+		pin_remove(pid, device);
+	find_release(&f);
+	return err;
+}
+
+static int swap(struct object *o, const struct found *f, const char *device, const struct iofilter_opts *opts,
+		bool kept)
+{
+	struct iofilter_opts where = *opts;
+	int err, vm_fd;
+
+	if (o->device && f->ops.nr_ranges)
+		where.addr = f->ops.ranges[0].addr;
+	if (!kept) {
+		err = configure(o, &where);
+		if (err)
+			return err;
+		sign_state(o->state, f->pid);
+	}
+	memcpy(o->ops.ranges, f->ops.ranges, sizeof(o->ops.ranges));
+	o->ops.nr_ranges = f->ops.nr_ranges;
+	vm_fd = vm_open(f->pid, opts->vm_fd);
+	if (vm_fd < 0)
+		return vm_fd;
+	err = object_fill(o, vm_fd);
+	if (!err && bpf_link_update(f->link_fd, o->ops_fd, NULL)) {
+		err = -errno;
+		lib_fail(err,
+			 err == -EINVAL	 ? "%s: the new program is for other ranges, another name or another VM" :
+			 err == -ENOLINK ? "%s was detached meanwhile" :
+					   "%s: the module did not take the new program",
+			 device);
+	}
+	close(vm_fd);
+	return err;
+}
+
+int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts)
+{
+	struct iofilter_info old = {};
+	struct iofilter_opts copy;
+	struct object o;
+	struct found f;
+	int err, kept;
+
+	opts = check_opts(opts, &err);
+	if (err)
+		return err;
+	if (opts->addr)
+		return lib_fail(-EINVAL, "an update cannot move a device: detach it and attach it anew");
+	err = find_one(pid, device, &f);
+	if (err <= 0)
+		return err ?: not_attached(pid, device);
+	copy = *opts;
+	if (f.state_fd >= 0)
+		info_from_state(&old, f.state_fd);
+	if (!copy.width)
+		copy.width = old.width;
+	kept = object_open(&o, device, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
+	if (kept < 0) {
+		find_release(&f);
+		return kept;
+	}
+	err = swap(&o, &f, device, &copy, kept);
+	object_close(&o);
+	find_release(&f);
+	return err ?: kept;
+}

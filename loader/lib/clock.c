@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* The clock of an attached filter, changed through the mapping of its state (iofilter/clockctl.h). */
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <iofilter/clockctl.h>
+#include "lib.h"
+
+/* A sample takes well under a microsecond; a writer that is gone for so long was killed in between. */
+#define WRITER_DEAD_MS 1000
+
+static __u64 monotonic(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
+}
+
+static int apply(struct iofilter_counter *c, enum iofilter_clock_op op, __s64 offset)
+{
+	struct iofilter_clock *clk = &c->clock;
+	__u64 now = monotonic();
+
+	switch (op) {
+	case IOFILTER_CLOCK_OWN:
+		return iofilter_clock_own(clk, c->vcpus, now, offset);
+	case IOFILTER_CLOCK_PROVE_ANEW:
+		return iofilter_clock_prove(clk, c->vcpus, now);
+	case IOFILTER_CLOCK_STOP:
+		if (clk->mode == IOFILTER_CLOCK_OWNED)
+			return iofilter_clock_stop(clk, now + clk->lo);
+		return clk->mode == IOFILTER_CLOCK_PROVE ? iofilter_clock_hold(clk) : -EALREADY;
+	case IOFILTER_CLOCK_START:
+		if (clk->mode == IOFILTER_CLOCK_STOPPED)
+			return iofilter_clock_own(clk, c->vcpus, now, clk->stopped - now);
+		return clk->mode == IOFILTER_CLOCK_HELD ? iofilter_clock_prove(clk, c->vcpus, now) : -EALREADY;
+	}
+	return -EINVAL;
+}
+
+static int change(struct iofilter_counter *c, enum iofilter_clock_op op, __s64 offset)
+{
+	const struct timespec ms = { .tv_nsec = 1000000 };
+	int err, tries = 0;
+
+	while ((err = apply(c, op, offset)) == -EBUSY) {
+		if (++tries == WRITER_DEAD_MS)
+			__sync_lock_test_and_set(&c->clock.writer, 0);
+		nanosleep(&ms, NULL);
+	}
+	return err;
+}
+
+int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
+{
+	struct iofilter_counter *c;
+	struct found f;
+	int err;
+
+	err = find_one(pid, device, &f);
+	if (err < 0)
+		return err;
+	if (!err)
+		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
+	if (!device_find(f.ops.name) || f.state_fd < 0) {
+		find_release(&f);
+		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);
+	}
+	c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
+	find_release(&f);
+	if (c == MAP_FAILED)
+		return lib_fail(-errno, "mapping the state of %s: %s", device, strerror(errno));
+	if (c->head.magic != IOFILTER_STATE_MAGIC || c->head.version != IOFILTER_COUNTER_VERSION ||
+	    c->head.size != sizeof(*c))
+		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
+	else
+		err = change(c, op, offset);
+	munmap(c, sizeof(*c));
+	if (err == -EINVAL)
+		return lib_fail(err, "offset %lld: the clock would be negative", (long long)offset);
+	if (err == -EALREADY)
+		return lib_fail(err, "the clock of %s %s already", device,
+				op == IOFILTER_CLOCK_STOP ? "is stopped" : "runs");
+	return err;
+}

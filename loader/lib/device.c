@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* The devices that there are programs for: one row each. */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "lib.h"
+#include <iofilter/pmtimer.h>
+#include <pmtimer.skel.h>
+
+/* Beyond this the options are a slip of the unit. */
+#define TIME_MAX IOFILTER_NSEC_PER_SEC
+
+static int times_check(const struct iofilter_opts *o)
+{
+	if (!o->bracket && !o->absence && !o->expiry)
+		return 0;
+	if (!o->bracket || !o->absence || !o->expiry)
+		return lib_fail(-EINVAL, "bracket, absence and expiry are given together or not at all");
+	if (o->bracket > TIME_MAX || o->absence > TIME_MAX || o->expiry > TIME_MAX)
+		return lib_fail(-EINVAL, "bracket, absence and expiry may each be at most one second");
+	if (o->expiry < o->bracket)
+		return lib_fail(-EINVAL, "the expiry may not be shorter than the bracket");
+	return 0;
+}
+
+static int counter_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
+{
+	struct iofilter_counter *c = state;
+	int err = times_check(o);
+
+	if (err)
+		return err;
+	if (o->addr) {
+		c->addr = o->addr;
+		ops->ranges[0].addr = o->addr;
+	}
+	if (o->width)
+		c->clock.width = o->width;
+	if (o->bracket) {
+		c->clock.bracket = o->bracket;
+		c->clock.absence = o->absence;
+		c->clock.expiry = o->expiry;
+		c->clock.calibrating = 0;
+	}
+	return 0;
+}
+
+static __u64 now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
+}
+
+static void counter_describe(const void *state, struct iofilter_info *info)
+{
+	const struct iofilter_counter *c = state;
+	const struct iofilter_clock *clk = &c->clock;
+	__u64 now = now_ns();
+	__u32 i, n = iofilter_load(clk->nr_vcpus);
+	__s64 lo, hi;
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		info->verdicts[i] = iofilter_load(c->verdicts[i]);
+	info->verdicts[IOFILTER_ANSWERED] = 0;
+	for (i = 0; i < n && i < IOFILTER_MAX_VCPUS; i++)
+		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(c->vcpus[i].answered);
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		if (i != IOFILTER_PUNT_WRITE)
+			info->reads += info->verdicts[i];
+
+	info->addr = c->addr;
+	info->width = clk->width;
+	info->proof = clk->proof;
+	info->mode = clk->mode;
+	info->fuse = clk->fuse;
+	info->calibrating = clk->calibrating;
+	info->ready = clk->ready;
+	info->too_slow = !clk->calibrating && clk->best_bracket > clk->bracket && clk->proof == IOFILTER_UNPROVEN;
+	lo = iofilter_load(clk->lo);
+	hi = iofilter_load(clk->hi);
+	info->bounded = clk->bounded;
+	info->bounds = clk->bounded && hi > lo ? hi - lo : 0;
+	info->last_sample_ago = clk->samples && now > clk->last_sample_at ? now - clk->last_sample_at : 0;
+	info->proven_for = clk->proof == IOFILTER_PROVEN && now > clk->since ? now - clk->since : 0;
+	info->bracket = clk->bracket;
+	info->absence = clk->absence;
+	info->expiry = clk->expiry;
+	info->best_bracket = clk->best_bracket;
+	info->samples = clk->samples;
+	info->narrow = clk->narrow;
+	info->lost = clk->lost;
+	info->moves = clk->moves;
+	info->vanished = clk->vanished;
+	info->audits = clk->audits;
+	info->suspicions = clk->suspicions;
+	info->delays = clk->delays;
+	info->delay_total = clk->delay_total;
+}
+
+static int pmtimer_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
+{
+	if (o->addr > 0x10000 - PMTIMER_LEN)
+		return lib_fail(-EINVAL, "port 0x%llx is out of range: the PM timer's %d ports lie in 0x1 .. 0xffff",
+				(unsigned long long)o->addr, PMTIMER_LEN);
+	if (o->width && o->width != 24 && o->width != 32)
+		return lib_fail(-EINVAL, "a PM timer is 24 or 32 bits wide, not %u", o->width);
+	return counter_configure(ops, state, o);
+}
+
+static const struct device devices[] = {
+	{ "pmtimer", pmtimer_bpf__elf_bytes, pmtimer_configure, counter_describe, IOFILTER_COUNTER_VERSION,
+	  sizeof(struct iofilter_counter) },
+};
+
+#define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))
+
+const struct device *device_find(const char *name)
+{
+	for (size_t i = 0; i < NR_DEVICES; i++)
+		if (!strcmp(devices[i].name, name))
+			return &devices[i];
+	return NULL;
+}
+
+int device_unknown(const char *name)
+{
+	char known[256] = "";
+	size_t i, n = 0;
+
+	for (i = 0; i < NR_DEVICES && n < sizeof(known); i++)
+		n += snprintf(known + n, sizeof(known) - n, "%s%s", i ? ", " : "", devices[i].name);
+	return lib_fail(-ENOENT, "unknown device '%s'; known: %s", name, known);
+}
+
+const char *const *iofilter_devices(void)
+{
+	static const char *names[NR_DEVICES + 1];
+
+	for (size_t i = 0; i < NR_DEVICES; i++)
+		names[i] = devices[i].name;
+	return names;
+}

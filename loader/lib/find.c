@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/*
+ * What is attached on this host, whoever did it: each BPF link with a struct_ops map whose type is the module's. The
+ * map's value names the programs, and one of their maps is the state.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "lib.h"
+
+static bool module_btf(__u32 btf_id)
+{
+	char name[64] = "";
+	struct bpf_btf_info info = { .name = (__u64)(unsigned long)name, .name_len = sizeof(name) };
+	__u32 len = sizeof(info);
+	int fd, err;
+
+	fd = bpf_btf_get_fd_by_id(btf_id);
+	if (fd < 0)
+		return false;
+	err = bpf_btf_get_info_by_fd(fd, &info, &len);
+	close(fd);
+	return !err && info.kernel_btf && !strcmp(name, MODULE);
+}
+
+static bool read_ops(__u32 map_id, struct kvm_iofilter_ops *ops)
+{
+	struct bpf_map_info info = {};
+	__u32 len = sizeof(info), zero = 0;
+	struct ops_value v;
+	bool ours = false;
+	int fd;
+
+	fd = bpf_map_get_fd_by_id(map_id);
+	if (fd < 0)
+		return false;
+	if (!bpf_map_get_info_by_fd(fd, &info, &len) && info.type == BPF_MAP_TYPE_STRUCT_OPS &&
+	    info.value_size == sizeof(v) && module_btf(info.btf_vmlinux_id) && !bpf_map_lookup_elem(fd, &zero, &v)) {
+		*ops = v.ops;
+		ops->name[sizeof(ops->name) - 1] = '\0';
+		if (ops->nr_ranges > KVM_IOFILTER_MAX_RANGES)
+			ops->nr_ranges = KVM_IOFILTER_MAX_RANGES;
+		ours = true;
+	}
+	close(fd);
+	return ours;
+}
+
+/* Return: the program's state map, or -1. */
+static int prog_state(__u32 prog_id)
+{
+	__u32 ids[64], i, len = sizeof(struct bpf_prog_info);
+	struct bpf_prog_info info = { .nr_map_ids = 64, .map_ids = (__u64)(unsigned long)ids };
+	struct bpf_map_info map;
+	int prog, fd;
+
+	prog = bpf_prog_get_fd_by_id(prog_id);
+	if (prog < 0)
+		return -1;
+	if (bpf_prog_get_info_by_fd(prog, &info, &len))
+		info.nr_map_ids = 0;
+	close(prog);
+	for (i = 0; i < info.nr_map_ids && i < 64; i++) {
+		fd = bpf_map_get_fd_by_id(ids[i]);
+		if (fd < 0)
+			continue;
+		len = sizeof(map);
+		memset(&map, 0, len);
+		if (!bpf_map_get_info_by_fd(fd, &map, &len) && !strcmp(map.name, IOFILTER_STATE_MAP) &&
+		    map.value_size >= sizeof(struct iofilter_head))
+			return fd;
+		close(fd);
+	}
+	return -1;
+}
+
+static int ops_state(const struct kvm_iofilter_ops *ops)
+{
+	__u32 ids[NR_OPS] = { (unsigned long)ops->read, (unsigned long)ops->write, (unsigned long)ops->sample };
+	int i, fd = -1;
+
+	for (i = 0; i < NR_OPS && fd < 0; i++)
+		if (ids[i])
+			fd = prog_state(ids[i]);
+	return fd;
+}
+
+static pid_t state_pid(int state_fd)
+{
+	struct iofilter_head *head;
+	pid_t pid = 0;
+
+	if (state_fd < 0)
+		return 0;
+	head = mmap(NULL, sizeof(*head), PROT_READ, MAP_SHARED, state_fd, 0);
+	if (head == MAP_FAILED)
+		return 0;
+	if (head->magic == IOFILTER_STATE_MAGIC)
+		pid = head->pid;
+	munmap(head, sizeof(*head));
+	return pid;
+}
+
+static pid_t stats_pid(const struct stats_row *rows, int n, __u32 link_id)
+{
+	for (int i = 0; i < n; i++)
+		if (rows[i].link_id == link_id)
+			return rows[i].pid;
+	return 0;
+}
+
+void find_release(struct found *f)
+{
+	close_fd(f->link_fd);
+	close_fd(f->state_fd);
+	f->link_fd = f->state_fd = -1;
+}
+
+int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg)
+{
+	struct stats_row *rows = NULL;
+	int map_id, err = 0, n;
+	struct found f;
+	__u32 id = 0;
+
+	n = stats_read(&rows);
+	while (!err) {
+		if (bpf_link_get_next_id(id, &id)) {
+			if (errno == EPERM)
+				err = lib_fail(-EPERM,
+					       "no permission to see what is attached: run as root (CAP_SYS_ADMIN)");
+			else if (errno != ENOENT)
+				err = lib_fail(-errno, "reading the list of BPF links: %s", strerror(errno));
+			break;
+		}
+		f = (struct found){ .link_id = id, .state_fd = -1 };
+		f.link_fd = bpf_link_get_fd_by_id(id);
+		if (f.link_fd < 0)
+			continue;
+		map_id = link_map_id(f.link_fd, NULL);
+		if (map_id > 0 && read_ops(map_id, &f.ops)) {
+			f.state_fd = ops_state(&f.ops);
+			f.pid = state_pid(f.state_fd) ?: stats_pid(rows, n, id);
+			if (!pid || f.pid == pid)
+				err = fn(&f, arg);
+		}
+		find_release(&f);
+	}
+	free(rows);
+	return err;
+}
+
+struct one {
+	const char *device;
+	struct found *f;
+};
+
+static int match(const struct found *f, void *arg)
+{
+	struct one *one = arg;
+
+	if (strcmp(f->ops.name, one->device))
+		return 0;
+	*one->f = *f;
+	one->f->link_fd = dup(f->link_fd);
+	one->f->state_fd = f->state_fd < 0 ? -1 : dup(f->state_fd);
+	return 1;
+}
+
+int find_one(pid_t pid, const char *device, struct found *f)
+{
+	return find_each(pid, match, &(struct one){ device, f });
+}

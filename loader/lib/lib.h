@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* What the files of libiofilter share. */
+#ifndef LOADER_LIB_H
+#define LOADER_LIB_H
+
+#include <errno.h>
+#include <stdbool.h>
+#include <unistd.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <iofilter/counter.h>
+#include <iofilter/libiofilter.h>
+
+#define MODULE "kvm_iofilter"
+#define MODULE_BTF "/sys/kernel/btf/" MODULE
+#define KERNEL_BTF "/sys/kernel/btf/vmlinux"
+
+/* error.c */
+
+/* Record the reason and return @err (negative). */
+int lib_fail(int err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static inline void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+/* log.c: libbpf's messages in between go to the user's hook, and a program that the verifier refused is noted. */
+void log_begin(void);
+void log_end(void);
+const char *log_refused(void);
+
+/* vm.c: a copy of the VM's descriptor in our own table. @want_fd: its number in the VMM; 0: the VMM has only one. */
+int vm_open(pid_t pid, int want_fd);
+
+/* device.c */
+struct device {
+	const char *name;
+	const void *(*elf)(size_t *size);
+	/* Write the options into what is attached. */
+	int (*configure)(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *opts);
+	/* Read what status shows. */
+	void (*describe)(const void *state, struct iofilter_info *info);
+	__u32 version, state_size;
+};
+
+const struct device *device_find(const char *name);
+int device_unknown(const char *name);
+
+/* object.c: programs and maps, loaded but not attached. */
+enum { OP_READ, OP_WRITE, OP_SAMPLE, NR_OPS };
+
+struct object {
+	struct bpf_object *bpf; /* NULL: pinned */
+	int ops_fd, state_fd;
+	int prog_fds[NR_OPS]; /* -1: absent; owned only if pinned */
+	struct kvm_iofilter_ops ops; /* data members only */
+	const struct device *device; /* NULL: not known to us */
+	struct iofilter_head *state; /* mapped */
+	size_t state_size;
+};
+
+/* @keep_state_fd: use this state map instead of a new one, if the layouts are the same; -1: none. */
+int object_open(struct object *o, const char *device, const struct iofilter_opts *opts, int keep_state_fd);
+/* Write ops and programs into the struct_ops map, from when on it can be attached. */
+int object_fill(struct object *o, int vm_fd);
+void object_close(struct object *o);
+/* pinned.c */
+int pinned_open(struct object *o, const char *dir);
+int state_map(struct object *o);
+
+/* How the kernel stores a struct_ops map's value. */
+struct ops_value {
+	__u32 refcnt;
+	__u32 state;
+	struct kvm_iofilter_ops ops __attribute__((aligned(64)));
+};
+
+/* find.c */
+struct found {
+	int link_fd;
+	__u32 link_id;
+	pid_t pid;
+	struct kvm_iofilter_ops ops;
+	int state_fd; /* -1: the programs have no state of our kind */
+};
+
+/* For each filter attached to @pid (0: any). @fn returns non-zero to stop; that is returned. */
+int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg);
+/* Return: 1 and *@f (to be released), or 0 if it is not attached. */
+int find_one(pid_t pid, const char *device, struct found *f);
+void find_release(struct found *f);
+
+/* stats.c: the module's table in debugfs, one row per range. */
+struct stats_row {
+	__u32 link_id;
+	pid_t pid;
+	struct kvm_iofilter_range range;
+	struct iofilter_range_stats stats;
+};
+
+/* Return: how many rows, or -errno without a reason; *@rows is to be freed. */
+int stats_read(struct stats_row **rows);
+
+/* pin.c */
+int pin_create(pid_t pid, const char *device, int link_fd, int state_fd);
+void pin_remove(pid_t pid, const char *device);
+/* The pins whose link is dead. */
+int pin_each_dead(int (*fn)(pid_t pid, const char *device, int state_fd, void *arg), void *arg);
+/* Return: the id of the map a struct_ops link carries, 0 if it is dead, or -errno. */
+int link_map_id(int link_fd, __u32 *link_id);
+
+/* status.c */
+void info_from_state(struct iofilter_info *info, int state_fd);
+
+#endif /* LOADER_LIB_H */
