@@ -1,0 +1,156 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# What one guest access costs, in instructions: boots a small machine under QEMU's TCG with -icount, where a nanosecond
+# is one instruction, so that a cost repeats almost exactly. docs/bench.md says how, and how to read the output.
+#
+#	bench.sh			the table, and build/bench.json
+#	bench.sh --no-filter		the rows that need no module and no loader
+#	bench.sh --profile [PATH] [--listing FILE]
+#					instructions per function of one read; PATH: filter (default), qemu, in-kernel.
+#					--listing: the read itself, instruction by instruction
+#
+# Environment: O (build tree), KIMAGE (kernel image of the machine), QEMU (the emulator, and the VMM inside the
+# machine), KEEP=1 (leave the working directory behind).
+set -euo pipefail
+PATH=$PATH:/usr/sbin:/sbin
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+O=${O:-$root/build}
+QEMU=${QEMU:-$(command -v qemu-system-x86_64 || true)}
+runs=2
+limit=900 # seconds that the machine may take
+tmp=
+
+die() { echo "bench: error: $*" >&2; exit 1; }
+
+usage() { sed -n '4,/^set/{/^#/s/^# \{0,1\}//p}' "$0"; }
+
+cleanup() {
+	[ -z "${vm:-}" ] || kill "$vm" 2>/dev/null || true
+	[ -z "$tmp" ] && return
+	if [ -n "${KEEP:-}" ]; then
+		echo "bench: left behind: $tmp" >&2
+	else
+		rm -rf "$tmp"
+	fi
+}
+trap cleanup EXIT
+
+# copy FILE...: into the tree, under the same path, with the libraries it is linked to.
+copy() {
+	local f lib
+	for f in "$@"; do
+		mkdir -p "$tree$(dirname "$f")"
+		cp -L "$f" "$tree$f"
+		for lib in $(ldd "$f" 2>/dev/null | grep -o '/[^ ]*'); do
+			[ -e "$tree$lib" ] || { mkdir -p "$tree$(dirname "$lib")"; cp -L "$lib" "$tree$lib"; }
+		done
+	done
+}
+
+make_initramfs() {
+	local tree=$tmp/tree rom ko to n=0
+	mkdir -p "$tree"/{bin,dev,proc,sys,run,tmp,bench/modules,usr/local/sbin}
+	cp "$busybox" "$tree/bin/busybox"
+	copy "$QEMU"
+	for rom in seabios/bios-256k.bin seabios/vgabios-stdvga.bin qemu/{kvmvapic,multiboot,multiboot_dma}.bin; do
+		copy "/usr/share/$rom"
+	done
+	while read -r _ ko; do
+		n=$((n + 1))
+		to=$tree/bench/modules/$(printf %02d $n)-$(basename "${ko%%.ko*}").ko
+		case $ko in
+		*.xz) xz -dc "$ko" ;;
+		*.zst) zstd -dc "$ko" ;;
+		*) cat "$ko" ;;
+		esac > "$to"
+	done < <(modprobe -S "$release" --show-depends kvm-amd | grep ^insmod)
+	if [ $filter = 1 ]; then
+		cp "$O/kmod/kvm_iofilter.ko" "$tree/bench/modules/99-kvm_iofilter.ko"
+		copy "$O/loader/iofilter"
+		ln -s "$O/loader/iofilter" "$tree/usr/local/sbin/iofilter"
+	fi
+	cp "$O/selftests/bench/guest.elf" "$tree/bench/guest.elf"
+	cp "$root/selftests/bench/init" "$tree/init"
+	(cd "$tree" && find . | cpio -o -H newc --quiet) > "$tmp/initramfs"
+	rm -rf "$tree"
+}
+
+# start_machine PARAMETER...: the machine in the background, its pid in $vm.
+start_machine() {
+	"$QEMU" -M q35 -m 2G -smp 1 -cpu max,+svm -accel tcg -icount shift=0,sleep=off -nodefaults -display none \
+		-no-reboot -kernel "$KIMAGE" -initrd "$tmp/initramfs" \
+		-append "console=ttyS0 quiet panic=-1 bench.runs=$runs bench.filter=$filter $*" \
+		-serial "file:$tmp/console" -monitor "unix:$tmp/monitor,server=on,wait=off" \
+		-device virtio-serial-pci -chardev "file,id=bench,path=$tmp/records" \
+		-device virtserialport,chardev=bench,name=bench -chardev "file,id=symbols,path=$tmp/symbols" \
+		-device virtserialport,chardev=symbols,name=symbols -D "$tmp/trace" < /dev/null &
+	vm=$!
+}
+
+# wait_for RECORD: until the machine has written that record.
+wait_for() {
+	local deadline=$((SECONDS + limit)) ended=0
+	until grep -qs "^$1" "$tmp/records"; do
+		if grep -qs '^error ' "$tmp/records"; then
+			die "$(sed -n 's/^error //p' "$tmp/records")"
+		fi
+		[ $ended = 0 ] || die "the benchmark's machine ended early: $(tail -n 5 "$tmp/console")"
+		[ $SECONDS -lt $deadline ] || die "the benchmark's machine took longer than $limit s: $(tail -n 5 "$tmp/console")"
+		# Only now: what it wrote last is looked at once more.
+		kill -0 "$vm" 2>/dev/null || ended=1
+		sleep 0.5
+	done
+}
+
+check_inputs() {
+	local f
+	[ -n "$QEMU" ] || die "no qemu-system-x86_64; run 'make setup'"
+	busybox=$(command -v busybox) || die "no busybox; run 'make setup'"
+	release=
+	if [ $filter = 1 ]; then
+		for f in kmod/kvm_iofilter.ko loader/iofilter; do
+			[ -e "$O/$f" ] || die "no $O/$f; run 'make' first, or measure the other rows with --no-filter"
+		done
+		release=$(modinfo -F vermagic "$O/kmod/kvm_iofilter.ko" | cut -d' ' -f1)
+	fi
+	: "${KIMAGE:=$(ls -v /boot/vmlinuz-${release:-*-amd64} 2>/dev/null | tail -n 1)}"
+	[ -e "$KIMAGE" ] || die "no kernel image /boot/vmlinuz-${release:-*-amd64}; run 'make setup', or set KIMAGE"
+	: "${release:=${KIMAGE##*/vmlinuz-}}"
+	make -s -C "$root/selftests/bench" O="$O"
+}
+
+main() {
+	filter=1 profile='' listing=
+	while [ $# -gt 0 ]; do
+		case $1 in
+		--no-filter) filter=0 ;;
+		--profile)
+			profile=filter
+			case ${2:-} in filter | qemu | in-kernel) profile=$2; shift ;; esac
+			;;
+		--listing) listing=${2:?--listing wants a file}; shift ;;
+		-h | --help) usage; exit 0 ;;
+		*) usage >&2; exit 1 ;;
+		esac
+		shift
+	done
+	[ "$profile" = "" ] || [ "$profile" = filter ] || filter=0
+	check_inputs
+	tmp=$(mktemp -d "${TMPDIR:-/tmp}/iofilter-bench.XXXXXX")
+	make_initramfs
+	if [ -n "$profile" ]; then
+		start_machine "bench.profile=$profile"
+		wait_for 'profile ready'
+		"$root/selftests/bench/profile" "$tmp/monitor" "$tmp/trace" "$tmp/symbols" "$profile" ${listing:+"$listing"}
+		return
+	fi
+	start_machine
+	wait_for 'done'
+	sed -n 's/^note /bench: /p' "$tmp/records"
+	mkdir -p "$O"
+	"$root/selftests/bench/report" "$tmp/records" "$O/bench.json" $filter
+}
+
+main "$@"
