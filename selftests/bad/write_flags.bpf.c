@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Writes to the last member of the request. */
+#include "bad.bpf.h"
+
+char LICENSE[] SEC("license") = "GPL";
+
+SEC("struct_ops/bad_read")
+int BPF_PROG(bad_read, struct kvm_iofilter_req *req)
+{
+	req->flags = 0;
+	return 0;
+}
+
+BAD_OPS(.read = (void *)bad_read);

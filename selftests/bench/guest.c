@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest of the benchmark: a multiboot kernel that QEMU loads with -kernel, after SeaBIOS has set up the ACPI PM
+ * base. It takes one command a line on COM1 and answers with one line:
+ *
+ *	r PORT WIDTH	time reads of a port (hex), WIDTH 1, 2 or 4 bytes: "r <median> <mean> <reads>", the first two in
+ *			hundredths of a TSC tick per read, the loop taken off. <reads> includes those that warm up
+ *	s PORT WIDTH	the same reads without an end, for a profile; no answer
+ *
+ * A read is timed in batches of two sizes. The difference of their medians belongs to the reads alone: what a batch
+ * costs to begin and end drops out, and so does a batch that the host interrupted. The mean is over everything.
+ */
+#include <stdint.h>
+
+#define COM1	   0x3f8
+#define COM1_LSR   (COM1 + 5)
+#define LSR_DR	   0x01
+#define LSR_THRE   0x20
+
+#define FEW	16
+#define MANY	48
+#define BATCHES 201
+#define WARM_UP 4000
+
+asm(".section .multiboot, \"a\"\n"
+	"	.long 0x1badb002, 0, -0x1badb002\n"
+	"	.text\n"
+	"	.globl _start\n"
+	"_start:\n"
+	"	cli\n"
+	"	mov $stack_top, %esp\n"
+	"	call guest_main\n"
+	"1:	hlt\n"
+	"	jmp 1b\n"
+	"	.lcomm stack, 65536\n"
+	"	.set stack_top, stack + 65536\n");
+
+static inline void outb(uint16_t port, uint8_t val)
+{
+	asm volatile("outb %0, %1" : : "a"(val), "Nd"(port));
+}
+
+static inline uint8_t inb(uint16_t port)
+{
+	uint8_t val;
+
+	asm volatile("inb %1, %0" : "=a"(val) : "Nd"(port));
+	return val;
+}
+
+/* The low half: a batch is far shorter than 2^32 ticks. */
+static inline uint32_t ticks(void)
+{
+	uint32_t lo, hi;
+
+	asm volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
+	return lo;
+}
+
+static void put_char(char c)
+{
+	while (!(inb(COM1_LSR) & LSR_THRE))
+		;
+	outb(COM1, c);
+}
+
+static char get_char(void)
+{
+	while (!(inb(COM1_LSR) & LSR_DR))
+		asm volatile("pause");
+	return inb(COM1);
+}
+
+static void put_str(const char *s)
+{
+	while (*s)
+		put_char(*s++);
+}
+
+static void put_dec(uint32_t n)
+{
+	if (n >= 10)
+		put_dec(n / 10);
+	put_char('0' + n % 10);
+}
+
+/* The same two instructions close every loop, so that an empty one can be subtracted. */
+#define LOOP(n, insn) \
+	asm volatile("1: " insn "\n\tdec %%ecx\n\tjnz 1b" : "+c"(n) : "d"(port) : "eax", "memory", "cc")
+
+static uint32_t batch(uint16_t port, int width, uint32_t n)
+{
+	uint32_t begin = ticks();
+
+	switch (width) {
+	case 1:
+		LOOP(n, "inb %%dx, %%al");
+		break;
+	case 2:
+		LOOP(n, "inw %%dx, %%ax");
+		break;
+	case 4:
+		LOOP(n, "inl %%dx, %%eax");
+		break;
+	default:
+		LOOP(n, "");
+	}
+	return ticks() - begin;
+}
+
+static uint32_t few[BATCHES], many[BATCHES];
+
+static uint32_t median(uint32_t *v)
+{
+	uint32_t x;
+	int i, j;
+
+	for (i = 1; i < BATCHES; i++) {
+		x = v[i];
+		for (j = i; j > 0 && v[j - 1] > x; j--)
+			v[j] = v[j - 1];
+		v[j] = x;
+	}
+	return v[BATCHES / 2];
+}
+
+static uint32_t sum(const uint32_t *v)
+{
+	uint32_t total = 0;
+	int i;
+
+	for (i = 0; i < BATCHES; i++)
+		total += v[i];
+	return total;
+}
+
+struct cost {
+	uint32_t median, total;
+};
+
+/* @median: ticks of MANY - FEW iterations. @total: of all. */
+static struct cost measure(uint16_t port, int width)
+{
+	struct cost cost;
+	int i;
+
+	for (i = 0; i < BATCHES; i++) {
+		few[i] = batch(port, width, FEW);
+		many[i] = batch(port, width, MANY);
+	}
+	cost.total = sum(few) + sum(many);
+	cost.median = median(many) - median(few);
+	return cost;
+}
+
+static uint32_t hundredths(uint32_t ticks, uint32_t reads)
+{
+	return ticks / reads * 100 + ticks % reads * 100 / reads;
+}
+
+static uint32_t get_hex(const char **s)
+{
+	uint32_t n = 0;
+
+	while (**s == ' ')
+		(*s)++;
+	for (; **s && **s != ' '; (*s)++)
+		n = n * 16 + (**s <= '9' ? **s - '0' : **s - 'a' + 10);
+	return n;
+}
+
+static void command(const char *s)
+{
+	struct cost cost, empty;
+	uint32_t warm = WARM_UP;
+	uint16_t port;
+	char what;
+	int width;
+
+	what = *s++;
+	port = get_hex(&s);
+	width = get_hex(&s);
+	switch (what) {
+	case 'r':
+		batch(port, width, warm);
+		cost = measure(port, width);
+		empty = measure(port, 0);
+		put_str("r ");
+		put_dec(hundredths(cost.median - empty.median, MANY - FEW));
+		put_char(' ');
+		put_dec(hundredths(cost.total - empty.total, BATCHES * (MANY + FEW)));
+		put_char(' ');
+		put_dec(WARM_UP + BATCHES * (MANY + FEW));
+		put_char('\n');
+		break;
+	case 's':
+		for (;;)
+			batch(port, width, WARM_UP);
+	default:
+		put_str("? unknown command\n");
+	}
+}
+
+void guest_main(void)
+{
+	char line[64], c;
+	unsigned int n;
+
+	put_str("ready\n");
+	for (;;) {
+		for (n = 0; (c = get_char()) != '\n';)
+			if (n < sizeof(line) - 1)
+				line[n++] = c;
+		line[n] = '\0';
+		command(line);
+	}
+}
