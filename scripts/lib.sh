@@ -18,6 +18,15 @@ find_kernel() {
 	echo "$k"
 }
 
+# The QEMU that emulates the test machine: setup.sh says why it may not be the installed one. EMULATOR= picks another.
+find_emulator() {
+	local q=${KVM_IOFILTER_SRC:-/usr/local/src/kvm-iofilter}/qemu/usr/bin/qemu-system-x86_64
+
+	[ -z "${EMULATOR:-}" ] || q=$EMULATOR
+	[ -x "$q" ] || q=$(command -v qemu-system-x86_64) || die "no qemu-system-x86_64: run 'make setup'"
+	echo "$q"
+}
+
 # As root, in the machine (or on the host with --host): KVM, what our tools use of the kernel, and the module itself.
 load_modules() {
 	local ko=$O/kmod/kvm_iofilter.ko

@@ -5,8 +5,11 @@
 #
 #   setup.sh [--check]     --check only reports what is missing (exit 1 if anything is)
 #
-# Three things are not in Debian 12's own suite: bpftool (backports), virtme-ng and libbpf's source (trixie). Their
-# suites are added beside the mirror that is already configured, pinned so low that nothing else is taken from them.
+# Four things are not in Debian 12's own suite: bpftool and a QEMU 10 (backports), virtme-ng and libbpf's source (trixie).
+# Their suites are added beside the mirror that is already configured, pinned so low that nothing else is taken from them.
+#
+# The QEMU 10 is unpacked beside the installed one, which is the VMM that the tests attach to. It emulates the test machine: TCG
+# before 8.1 may translate code on one CPU while another patches it, and a kernel that runs KVM patches itself often.
 set -euo pipefail
 
 # The kernel that is built against, and that the test machine boots. Debian's meta packages of one series.
@@ -32,6 +35,12 @@ libbpf_ok() {
 	version_ge "$(pkg_version libbpf-dev)" "$libbpf_min"
 }
 
+# Is the installed QEMU, or the one unpacked beside it, new enough to emulate the test machine?
+emulator_ok() {
+	"$srcdir/qemu/usr/bin/qemu-system-x86_64" --version >/dev/null 2>&1 && return 0
+	version_ge "$(pkg_version qemu-system-x86)" 1:8.1
+}
+
 missing() {
 	local p
 	for p in "${base_pkgs[@]}"; do
@@ -40,6 +49,7 @@ missing() {
 	version_ge "$(pkg_version bpftool)" 7.5 || echo bpftool
 	have_pkg virtme-ng || echo virtme-ng
 	libbpf_ok || echo libbpf-source
+	emulator_ok || echo qemu-10
 }
 
 # Print "URI keyring" of the source that serves this release's main suite.
@@ -91,6 +101,23 @@ fetch_libbpf() {
 	rm -rf "$tmp"
 }
 
+fetch_qemu() {
+	local tmp deb
+	mkdir -p "$srcdir"
+	tmp=$(mktemp -d "$srcdir/.fetch.XXXXXX")
+	for deb in qemu-system-x86 qemu-system-common qemu-system-data seabios; do
+		(cd "$tmp" && apt-get -q download "$deb/bookworm-backports" >>apt.log 2>&1) ||
+			{ tail -n 5 "$tmp/apt.log" >&2; rm -rf "$tmp"; die "apt-get download $deb from bookworm-backports failed"; }
+	done
+	for deb in "$tmp"/*.deb; do
+		dpkg-deb -x "$deb" "$tmp/root" || { rm -rf "$tmp"; die "unpacking $(basename "$deb") failed"; }
+	done
+	rm -rf "$srcdir/qemu"
+	chmod 755 "$tmp/root"
+	mv "$tmp/root" "$srcdir/qemu"
+	rm -rf "$tmp"
+}
+
 main() {
 	local need wanted=()
 	[ "$(uname -m)" = x86_64 ] || die "only x86_64 is supported"
@@ -114,7 +141,7 @@ main() {
 	local p
 	for p in "${need[@]}"; do
 		case $p in
-		libbpf-source | bpftool | virtme-ng) ;;
+		libbpf-source | bpftool | virtme-ng | qemu-10) ;;
 		*) wanted+=("$p") ;;
 		esac
 	done
@@ -131,8 +158,9 @@ main() {
 		bpftool:* | virtme-ng:*) apt-get -qq install -y --no-install-recommends "$p" >/dev/null ;;
 		libbpf-source:bookworm) fetch_libbpf ;;
 		libbpf-source:*) apt-get -qq install -y --no-install-recommends libbpf-dev >/dev/null ;;
+		qemu-10:bookworm) fetch_qemu ;;
 		esac || die "installing $p failed"
-		case $p in libbpf-source | bpftool | virtme-ng) say "got $p" ;; esac
+		case $p in libbpf-source | bpftool | virtme-ng | qemu-10) say "got $p" ;; esac
 	done
 	mapfile -t need < <(missing)
 	[ ${#need[@]} -eq 0 ] || die "still missing: ${need[*]}"

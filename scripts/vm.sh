@@ -8,7 +8,7 @@
 # The machine is virtme-ng's: this host's files under an emulated CPU with SVM, so KVM works in it on any host. Only the
 # build tree is writable through it. What comes out goes through files there, since a serial line loses order and bytes.
 # DIR (by default a new one in build/vm, removed after success) keeps output, console (the kernel's messages) and
-# status. KERNEL= picks another kernel. Exit status 124: timeout. 125: the machine did not boot, or died.
+# status. KERNEL= picks another kernel, EMULATOR= another QEMU. Exit status 124: timeout. 125: the machine did not boot, or died.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
@@ -38,6 +38,7 @@ if [ "$host" ]; then
 fi
 
 kernel=$(find_kernel)
+emulator=$(find_emulator)
 command -v vng >/dev/null || die "vng not found: run 'make setup' (package virtme-ng)"
 mkdir -p "$O/vm"
 keep=$log
@@ -65,7 +66,7 @@ rm -f "$log"/{booted,status,output,console,vng.out}
 # In /, because vng looks for the path of --rwdir there. 9p, because not every virtiofsd is the one that vng expects.
 # setsid: all of vng's processes in a group of their own, to be ended together.
 cd /
-setsid timeout -k 5 "$limit" vng -v -r "$kernel" --disable-kvm --disable-microvm --user root --force-9p \
+setsid timeout -k 5 "$limit" vng -v -r "$kernel" --qemu "$emulator" --disable-kvm --disable-microvm --user root --force-9p \
 	--memory "$mem" --cpus "$cpus" --rwdir="$O" \
 	-o='-cpu max,+svm' -o='-nodefaults' \
 	-a modprobe.blacklist=ahci,iTCO_wdt,i6300esb,i2c_i801,lpc_ich,powernow_k8,pcspkr,psmouse \
