@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * i8254 PIT with port 0x61, on a VMM that has it in userspace and does not cooperate. The counting is QEMU's
+ * (hw/timer/i8254.c, hw/audio/pcspk.c), quirks included: always binary, no gate stops a count, no null count.
+ *
+ * Here: registers, the state, and the arithmetic. pit_model.h: what each access does to the VMM's flip-flops and latches.
+ * pit_clock.h: the time since a count was loaded. pit_access.h: what becomes of an access. pit_sample.h: the VMM's answers.
+ *
+ * A channel's state is split. The VMM's part changes only by accesses that it sees; the filter follows it (the shadow). What
+ * the filter has answered by itself stands in the overlay: the second byte of a pair, a latched count, a latched status. The
+ * guest's device is the overlay on top of the shadow, and a sequence that is begun in one of them ends there.
+ *
+ * The overlay is only here: where a VM is saved with a sequence in flight, its rest is lost. Therefore pairs of unlatched reads
+ * are answered only to a guest that polls, and none is begun while p->drain is set.
+ */
+#ifndef IOFILTER_PIT_H
+#define IOFILTER_PIT_H
+
+#include <iofilter/clock.h>
+#include <iofilter/clock_sample.h>
+
+#define PIT_HZ	      1193182 /* QEMU; KVM's own PIT counts 1193181 */
+#define PIT_PORT      0x40    /* counters 0 .. 2 */
+#define PIT_CONTROL   0x43    /* control word register */
+#define PIT_LEN	      4
+#define PIT_CHANNELS  3
+#define PIT_SYSTEM    0x61    /* system control port B */
+#define PIT_COUNT_MAX 65536
+
+/* All accesses that touch the four ports lie in this range, those that straddle its ends too. */
+#define PIT_RANGE     (PIT_PORT - 3)
+#define PIT_RANGE_LEN (PIT_LEN + 6)
+
+/* Control word */
+#define PIT_SC(val)	((val) >> 6 & 3) /* select counter */
+#define PIT_SC_READBACK 3
+#define PIT_RW(val)	((val) >> 4 & 3)
+#define PIT_RW_LATCH	0
+#define PIT_RW_LSB	1
+#define PIT_RW_MSB	2
+#define PIT_RW_WORD	3
+#define PIT_M(val)	((val) >> 1 & 7)
+#define PIT_BCD		0x01
+/* Read-back command: active low */
+#define PIT_RB_COUNT	0x20
+#define PIT_RB_STATUS	0x10
+/* Status byte */
+#define PIT_STATUS_OUT	0x80
+/* Port 0x61 */
+#define PIT_61_GATE	0x01
+#define PIT_61_DATA	0x02
+#define PIT_61_REFRESH	0x10
+#define PIT_61_OUT	0x20
+
+/* A flip-flop that alternates between LSB and MSB; the value for "MSB next". Also that of the count being written. */
+#define PIT_WORD_MSB 4
+
+/* So many pairs of unlatched reads, each shortly after the other, are polling. */
+#define PIT_POLLS 64
+
+/* So often the count jumped in a row, and the channel is not as we think. */
+#define PIT_MISSES 4
+
+#define IOFILTER_PIT_VERSION 1
+
+/* What an answer of the VMM tells. */
+enum pit_kind { PIT_NOTHING, PIT_LSB, PIT_MSB, PIT_LATCHED_LSB, PIT_LATCHED_MSB, PIT_STATUS, PIT_SYSTEM_PORT };
+
+struct pit_channel {
+	/* Shadow. */
+	__u32 count;	  /* 1 .. 65536; 0: not known */
+	__u32 programmed; /* rw, mode, bcd and the write flip-flop are known */
+	__u8 rw, mode, bcd;
+	__u8 write_state; /* 1 .. 3, or PIT_WORD_MSB */
+	__u8 write_latch;
+	__u8 pad[3];
+	__s32 state;	  /* read flip-flop and latches, see pit_model.h; -1: one of those in @states */
+	__u32 states;
+
+	/* Overlay. */
+	__u8 pair;	  /* the LSB of an unlatched pair was answered, the MSB is next */
+	__u8 latched;	  /* bytes of @latch still to read: 0, PIT_RW_LSB, PIT_RW_MSB, or PIT_RW_WORD for both */
+	__u8 status_latched;
+	__u8 status;
+	__u16 latch;
+	__u16 pad2;
+
+	/* A load that is in flight to the VMM, or was when last seen: it happened at @load_at or later. */
+	__u32 loading;
+	__u32 load_vcpu;
+	__u64 load_at;
+
+	/* A latch command that the VMM got: it happened in [latch_at, latch_end]. */
+	__u64 latch_at, latch_end; /* latch_end 0: not known yet */
+	__u32 latch_vcpu;
+	__u32 latch_lsb; /* the byte already read, + 1; 0: none */
+
+	__u64 cuts;   /* sequences begun here that could not be ended here */
+	__u64 poll_at; /* the newest first byte of an unlatched pair */
+	__u32 polls;
+
+	/* A vCPU was away, long enough for a pause, since the load. Values show again where in its period the count is, but not how many have passed. */
+	__u32 phase_only;
+	__u32 mode_old; /* .. since the control word: a reset would have changed the mode */
+	__u32 renew;    /* .. since the bounds were made: the next word makes new ones */
+	__u32 count_old; /* .. since the count was written: likewise */
+	__u32 misses;
+	__u64 renewed_at;
+
+	/* Its virtual time is the ns since the count was loaded. */
+	struct iofilter_clock clock __attribute__((aligned(64)));
+	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
+};
+
+/* Bits of the system port that are not known (yet). */
+#define PIT_UNKNOWN 2
+
+struct iofilter_pit {
+	struct iofilter_head head;
+	__u64 verdicts[16]; /* by enum iofilter_verdict */
+	__u64 answered;
+	__u64 cuts;	    /* reads of port 0x61 after which its toggle is repeated once */
+	__u64 conflicts;    /* accesses of several vCPUs whose order is not known */
+	__u64 forgotten;    /* times a channel became unknown */
+
+	__u32 lock;	    /* 0 or 1, a try-lock around all that follows */
+	__u32 confused;	    /* somebody could not take it: nothing is known any more. Written without it */
+	__u32 drain;	    /* begin no new sequence. Written by userspace */
+
+	/* The system port. */
+	__u8 gate, data;    /* 0, 1, PIT_UNKNOWN */
+	__u8 toggle;	    /* bit 4 of the VMM's newest answer, likewise */
+	__u8 odd;	    /* an odd number of reads was answered since */
+	__u8 gate_old;	    /* a vCPU was away since the gate was seen: a reset would have cleared it */
+	__u8 pad[3];
+
+	/* What is at the VMM: the accesses of one vCPU are in order, those of several are not. */
+	__u8 open_by[IOFILTER_MAX_VCPUS]; /* this vCPU's read is */
+	__u32 nr_open;
+	__u32 open_write;   /* a write is, by .. */
+	__u32 write_vcpu;
+
+	/* The newest read there. */
+	__u32 open_vcpu;
+	__u32 open_kind;
+	__u32 open_channel;
+	__u32 open_quiet;   /* nothing else was in flight when it was punted */
+	__u64 open_addr;
+	__u64 open_at;
+
+	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));
+};
+
+/* The counting element at @d ticks after the load. */
+static inline __u16 pit_value(__u8 mode, __u32 count, __u64 d)
+{
+	switch (mode) {
+	case 0:
+	case 1:
+	case 4:
+	case 5:
+		return count - d;
+	case 3:
+		return count - (2 * d) % count;
+	default:
+		return count - d % count;
+	}
+}
+
+static inline __u32 pit_out(__u8 mode, __u32 count, __u64 d)
+{
+	switch (mode) {
+	case 2:
+		return d && d % count == 0;
+	case 3:
+		return d % count < (count + 1) / 2;
+	case 4:
+	case 5:
+		return d == count;
+	default:
+		return d >= count;
+	}
+}
+
+/* After so many ticks the values repeat. */
+static inline __u32 pit_period(__u8 mode, __u32 count)
+{
+	switch (mode) {
+	case 0:
+	case 1:
+	case 4:
+	case 5:
+		return PIT_COUNT_MAX;
+	case 3:
+		return count & 1 ? count : count / 2;
+	default:
+		return count;
+	}
+}
+
+static inline __u8 pit_byte(__u16 value, int msb)
+{
+	return msb ? value >> 8 : value;
+}
+
+#endif /* IOFILTER_PIT_H */

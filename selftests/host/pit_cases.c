@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The PIT's fast path, step by step: where a sequence ends, how close a load must have been seen, many loads. */
+#include <iofilter/pit_sample.h>
+#include <devices/pit.h>
+#include "host.h"
+
+static struct iofilter_pit *pit;
+static struct pit vmm;
+static uint64_t now;
+
+static __u64 clock_now(void *arg)
+{
+	(void)arg;
+	return now;
+}
+
+static void start(void)
+{
+	if (!pit)
+		pit = aligned_alloc(64, sizeof(*pit));
+	memset(pit, 0, sizeof(*pit));
+	pit_init(pit);
+	for (int i = 0; i < PIT_CHANNELS; i++)
+		pit->channels[i].clock.calibrating = 0;
+	now = IOFILTER_NSEC_PER_SEC;
+	vmm.clock = clock_now;
+	pit_power_on(&vmm);
+}
+
+static int out(int port, uint8_t val, uint64_t took)
+{
+	struct kvm_iofilter_req req = { .now = now, .addr = port, .val = val, .len = 1, .count = 1 };
+	int handled = pit_write(pit, &req);
+
+	if (!handled) {
+		now += took / 2;
+		pit_port_write(&vmm, port, val);
+		now += took / 2;
+	}
+	now += 1000;
+	return handled;
+}
+
+/* *@handled: whether the filter answered. */
+static uint8_t in(int port, int *handled)
+{
+	struct kvm_iofilter_req req = { .now = now, .addr = port, .len = 1, .count = 1 };
+	struct kvm_iofilter_sample sample = { .t0 = now, .addr = port, .len = 1 };
+
+	*handled = pit_read(pit, &req);
+	if (!*handled) {
+		now += 2000;
+		sample.val = pit_port_read(&vmm, port);
+		now += 2000;
+		sample.t1 = now;
+		pit_sample(pit, &sample);
+		req.val = sample.val;
+	}
+	now += 1000;
+	return req.val;
+}
+
+static void program(int ch, int mode, int count, uint64_t took)
+{
+	out(PIT_CONTROL, ch << 6 | PIT_RW_WORD << 4 | mode << 1, 4000);
+	out(PIT_PORT + ch, count, 4000);
+	out(PIT_PORT + ch, count >> 8, took);
+}
+
+static void known(int ch)
+{
+	int i, handled;
+
+	for (i = 0; i < 3; i++)
+		in(PIT_PORT + ch, &handled);
+}
+
+static uint16_t latched(int ch, int *handled)
+{
+	int command = out(PIT_CONTROL, ch << 6, 4000), lsb, msb;
+	uint16_t val;
+
+	val = in(PIT_PORT + ch, &lsb);
+	val |= in(PIT_PORT + ch, &msb) << 8;
+	/* All of it on one side. */
+	assert_int_equal(command, lsb);
+	assert_int_equal(command, msb);
+	*handled = command;
+	return val;
+}
+
+static void pair_ends_where_it_began(void **state)
+{
+	int i, handled;
+	uint16_t val;
+
+	(void)state;
+	start();
+	known(2);
+	program(2, 2, 0, 4000);
+	/* A guest that polls. */
+	for (i = 0; i < 200; i++) {
+		in(0x42, &handled);
+		in(0x42, &handled);
+	}
+	val = in(0x42, &handled);
+	assert_true(handled);
+	/* The proof expires, another channel is programmed, this one is latched: the second byte is still the filter's. */
+	now += 10 * IOFILTER_EXPIRY_NS;
+	program(0, 3, 1000, 4000);
+	val = in(0x42, &handled);
+	assert_true(handled);
+	assert_true((uint8_t)((pit_get_count(&vmm, 2) >> 8) - val + 1) <= 1);
+	/* And then the VMM is asked. */
+	in(0x42, &handled);
+	assert_false(handled);
+	in(0x42, &handled);
+	assert_false(handled);
+}
+
+static void load_bracket(void **state)
+{
+	static const int counts[] = { 2, 190, 1193, 65536 }, took[] = { 5000, 60000, 5000000 };
+	unsigned int i, k;
+	int n, handled, answered;
+	uint64_t width, period;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(counts); i++) {
+		for (k = 0; k < ARRAY_SIZE(took); k++) {
+			start();
+			known(0);
+			program(0, 2, counts[i], took[k]);
+			for (answered = n = 0; n < 20; n++) {
+				latched(0, &handled);
+				answered += handled;
+				width = pit->channels[0].clock.hi - pit->channels[0].clock.lo;
+				period = counts[i] * 1000000000ULL / PIT_HZ;
+				if (handled)
+					assert_true(width <= IOFILTER_BRACKET_NS && width < period / 4);
+			}
+			print_message("# count %d, load seen to %d us: %d of 20 answered\n", counts[i], took[k] / 1000, answered);
+			/* One that has matched, then all. */
+			if (counts[i] >= 1193 && took[k] == 5000)
+				assert_int_equal(answered, 19);
+			if (counts[i] == 2)
+				assert_int_equal(answered, 0);
+		}
+	}
+}
+
+static void many_loads(void **state)
+{
+	int i, handled, answered = 0, count;
+	uint16_t val, wanted;
+	uint64_t t;
+
+	(void)state;
+	start();
+	known(1);
+	for (i = 0; i < 10000; i++) {
+		count = 1000 + i * 6;
+		program(1, 0, count, 4000);
+		latched(1, &handled);
+		assert_false(handled);
+		t = now;
+		val = latched(1, &handled);
+		answered += handled;
+		/* Latched at t, or up to the bracket before. */
+		wanted = count - (t - vmm.counters[1].count_load_time) * PIT_HZ / 1000000000;
+		assert_true((uint16_t)(val - wanted) <= IOFILTER_BRACKET_NS * PIT_HZ / 1000000000 + 1);
+	}
+	assert_int_equal(answered, 10000);
+	assert_int_equal(pit->channels[1].clock.fuse, IOFILTER_FUSE_OK);
+	assert_int_equal(pit->channels[1].cuts, 0);
+}
+
+/* Each read inverts bit 4, whoever answers. */
+static void toggle(void **state)
+{
+	int i, handled, answered = 0;
+	uint8_t last, val;
+
+	(void)state;
+	start();
+	known(2);
+	out(PIT_SYSTEM, 1, 4000);
+	program(2, 0, 60000, 4000);
+	last = in(PIT_SYSTEM, &handled);
+	for (i = 0; i < 100000; i++) {
+		/* So that audits fall on both of two reads. */
+		now += i % 777;
+		val = in(PIT_SYSTEM, &handled);
+		answered += handled;
+		assert_int_equal((val ^ last) & PIT_61_REFRESH, PIT_61_REFRESH);
+		/* The output rises once, and the VMM itself has shown it. */
+		if ((val ^ last) & PIT_61_OUT)
+			assert_true(!handled && val & PIT_61_OUT);
+		last = val;
+	}
+	assert_true(last & PIT_61_OUT);
+	assert_true(answered > 90000);
+	assert_int_equal(pit->cuts, 0);
+}
+
+/* While it drains, what has begun is ended and nothing begins. */
+static void drain(void **state)
+{
+	int handled;
+
+	(void)state;
+	start();
+	known(0);
+	program(0, 2, 0, 4000);
+	latched(0, &handled);
+	latched(0, &handled);
+	assert_true(handled);
+	assert_true(out(PIT_CONTROL, 0, 4000));
+	pit->drain = 1;
+	in(0x40, &handled);
+	assert_true(handled);
+	in(0x40, &handled);
+	assert_true(handled);
+	assert_false(pit_in_flight(&pit->channels[0]));
+	latched(0, &handled);
+	assert_false(handled);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(pair_ends_where_it_began),
+		cmocka_unit_test(load_bracket),
+		cmocka_unit_test(many_loads),
+		cmocka_unit_test(toggle),
+		cmocka_unit_test(drain),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
