@@ -20,7 +20,7 @@ echo "$out"
 [ $rc != 0 ] && echo "ok: the runner failed" || { echo "NOT NOTICED: exit status 0 with failed tests"; bad=1; }
 expect '^ok +canary-pass ' 'a test that passes'
 expect '^ok +canary-again ' 'a guest that hung once'
-expect '^FAIL +canary-hung .*exit status 75' 'a guest that hung twice'
+expect '^FAIL +canary-hung .*exit status 75' 'a guest that hung each time'
 expect '^FAIL +canary-exit .*exit status 1' 'a test that fails'
 expect '^FAIL +canary-hang .*timeout after 2 s' 'a test that hangs'
 expect '^FAIL +canary-splat .*dmesg:.*WARNING' 'a kernel warning'

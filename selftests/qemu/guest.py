@@ -19,6 +19,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 O = os.environ.get("O", os.path.join(ROOT, "build"))
 IOFILTER = os.path.join(O, "loader/iofilter")
 SCALE = float(os.environ.get("IOFILTER_SCALE", "10" if os.environ.get("TORTURE") == "1" else "1"))
+QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 PMTIMER_PORT = 0x608
 PMTIMER_HZ = 3579545
 WRAP = (1 << 24) / PMTIMER_HZ
@@ -26,6 +27,10 @@ WRAP = (1 << 24) / PMTIMER_HZ
 
 class Failed(Exception):
     pass
+
+
+class Hung(Failed):
+    """A guest does not answer. May be the emulator's fault; the runner tries once more."""
 
 
 def say(*words):
@@ -49,6 +54,10 @@ def main(test):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         test()
+    except Hung as e:
+        say("FAILED:", e)
+        say("a guest hung")
+        sys.exit(75)
     except Failed as e:
         say("FAILED:", e)
         sys.exit(1)
@@ -79,10 +88,10 @@ def wrapped(seconds):
 class Guest:
     """Starts QEMU. boot() waits for the guest's shell; run() and json() do one command in it."""
 
-    def __init__(self, cpus=1, machine="q35", append="", paused=False, image=True, extra=()):
+    def __init__(self, cpus=1, machine="q35", cpu="max", append="", paused=False, image=True, extra=(), qemu=QEMU):
         self.dir = tempfile.mkdtemp(prefix="iofilter-guest.")
         self.console = os.path.join(self.dir, "console")
-        args = ["qemu-system-x86_64", "-accel", "kvm", "-M", machine, "-cpu", "max", "-smp", str(cpus), "-m", "256",
+        args = [qemu, "-accel", "kvm", "-M", machine, "-cpu", cpu, "-smp", str(cpus), "-m", "256",
                 "-nodefaults", "-display", "none", "-qmp", f"unix:{self.dir}/qmp,server=on,wait=off",
                 "-serial", f"file:{self.console}", "-chardev", f"socket,id=ctl,path={self.dir}/ctl,server=on,wait=off",
                 "-serial", "chardev:ctl"]
@@ -91,8 +100,13 @@ class Guest:
                      f"console=ttyS0 quiet panic=-1 clocksource=acpi_pm {append}"]
         if paused:
             args.append("-S")
+        self.args = args + list(extra)
+        self.filtered = False
+        self._start()
+
+    def _start(self):
         self.log = open(os.path.join(self.dir, "qemu.log"), "w+", encoding="utf-8")
-        self.proc = subprocess.Popen(args + list(extra), stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+        self.proc = subprocess.Popen(self.args, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
         self.pid = self.proc.pid
         self.ctl = None
         self.buffer = b""
@@ -123,7 +137,7 @@ class Guest:
         while b"\n" not in self.buffer:
             left = end - time.monotonic()
             if left <= 0:
-                raise Failed(f"the guest does not answer; {self.where()}; its console ends with:\n{self.console_end()}")
+                raise Hung(f"the guest does not answer; {self.where()}; its console ends with:\n{self.console_end()}")
             self.ctl.settimeout(left)
             try:
                 got = self.ctl.recv(4096)
@@ -135,15 +149,33 @@ class Guest:
         line, self.buffer = self.buffer.split(b"\n", 1)
         return line.decode(errors="replace").rstrip("\r")
 
-    def boot(self, timeout=240):
-        """Wait for the guest's shell, at the first boot or after a reset."""
-        end = time.monotonic() + timeout
+    def connect(self):
         if not self.ctl:
             self.ctl = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self.ctl.connect(f"{self.dir}/ctl")
+        return self
+
+    def _ready(self, timeout):
+        end = time.monotonic() + timeout
+        self.connect()
         while self._line(end) != "#ready":
             pass
         return self
+
+    def boot(self, timeout=240):
+        """Wait for the guest's shell, at the first boot or after a reset.
+
+        Now and then the emulated SVM loses an interrupt of a nested guest, and its boot hangs. As long as no filter was ever on it, it
+        is started anew; with one, a hang is a failure."""
+        for left in 2, 1, 0:
+            try:
+                return self._ready(timeout if self.filtered or not left else 90)
+            except Failed as e:
+                if self.filtered or not left or self.proc.poll() is not None:
+                    raise
+                say(f"the guest hung while QEMU alone booted it, and is started anew: {e}")
+                self.kill()
+                self._start()
 
     def begin(self, command):
         self.ctl.sendall(command.encode() + b"\n")
@@ -308,6 +340,7 @@ class Filter:
 
     def __init__(self, guest, *options, device="pmtimer", wait=30):
         self.pid = guest.pid
+        guest.filtered = True
         self.device = device
         self.log = os.path.join(guest.dir, f"loader.{random.randrange(1 << 32):08x}")
         with open(self.log, "w", encoding="utf-8") as log:
