@@ -70,6 +70,7 @@ make_initramfs() {
 		cp "$O/kmod/kvm_iofilter.ko" "$tree/bench/modules/99-kvm_iofilter.ko"
 		copy "$O/loader/iofilter"
 		ln -s "$O/loader/iofilter" "$tree/usr/local/sbin/iofilter"
+		cp "$O"/selftests/bench/constant*.bpf.o "$tree/bench/"
 	fi
 	cp "$O/selftests/bench/guest.elf" "$tree/bench/guest.elf"
 	cp "$root/selftests/bench/init" "$tree/init"
@@ -118,7 +119,7 @@ check_inputs() {
 	: "${KIMAGE:=$(ls -v /boot/vmlinuz-${release:-*-amd64} 2>/dev/null | tail -n 1)}"
 	[ -e "$KIMAGE" ] || die "no kernel image /boot/vmlinuz-${release:-*-amd64}; run 'make setup', or set KIMAGE"
 	: "${release:=${KIMAGE##*/vmlinuz-}}"
-	make -s -C "$root/selftests/bench" O="$O"
+	make -s -C "$root/selftests/bench" O="$O" "$([ $filter = 1 ] && echo all || echo guest)"
 }
 
 main() {
