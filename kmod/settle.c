@@ -200,10 +200,8 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 		return returns == 0 && in_vmm(vcpu) && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
 	if (IOFILTER_CLAUSE(ONE_RETURN) && returns != 1)
 		return LOST;
-	if (m->write)
-		return self || READ_ONCE(vcpu->wants_to_run) ? LOST : FLIGHT;
 
-	/* KVM clears these before the guest goes on with the answer. */
+	/* KVM clears these before the guest goes on, with the answer or after its write. */
 	unread = m->bus == KVM_IOFILTER_PIO ? READ_ONCE(vcpu->arch.pio.count) : READ_ONCE(vcpu->mmio_needed);
 	if (unread) {
 		/* Of this access, or already of the next one, to another device: then the guest has the answer, and it is gone. */
@@ -211,6 +209,9 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 		addr = m->bus == KVM_IOFILTER_PIO ? vcpu->arch.pio.port : READ_ONCE(vcpu->mmio_fragments[0].gpa);
 		return !self && addr == m->addr ? FLIGHT : LOST;
 	}
+	/* The emulator clears the count of an OUT before it leaves, but once it has left nothing is written before it is back. */
+	if (m->write)
+		return self || READ_ONCE(vcpu->wants_to_run) ? LOST : FLIGHT;
 	if (m->bus == KVM_IOFILTER_PIO) {
 		if (run->io.direction != KVM_EXIT_IO_IN || run->io.port != m->addr || run->io.size != m->len ||
 		    (IOFILTER_CLAUSE(STRING) && run->io.count != 1) || m->len > sizeof(*val))
