@@ -339,7 +339,6 @@ static __always_inline void hpet_sample_any(struct iofilter_hpet *h, struct kvm_
 			return;
 		/* Whether or not the clock can be had at this moment. One that the VMM owns is the VMM's to change. */
 		h->changed_at = s->t1;
-		h->has_shown = 0;
 		hpet_forget(h);
 		if (clk->mode < IOFILTER_CLOCK_OWNED) {
 			h->restart = 1;
@@ -352,7 +351,7 @@ static __always_inline void hpet_sample_any(struct iofilter_hpet *h, struct kvm_
 	if (__sync_val_compare_and_swap(&clk->writer, 0, 1))
 		return;
 	if (h->restart) {
-		iofilter_clock_restart(clk, h->counter.vcpus, h->changed_at);
+		iofilter_clock_restart(clk, h->counter.vcpus);
 		h->restart = 0;
 	}
 	if (iofilter_load(h->doubted) && clk->mode == IOFILTER_CLOCK_PROVE) {

@@ -187,8 +187,8 @@ static inline void iofilter_clock_doubt(struct iofilter_clock *clk, __u64 now)
 	clk->need = iofilter_max(clk->need, now);
 }
 
-/* The guest has set, halted or started the counter, which was done at @now: what was known of it is void, and proven anew. */
-static inline void iofilter_clock_restart(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus, __u64 now)
+/* The guest has set, halted or started the counter: what was known of it is void. No sample of before may follow. */
+static inline void iofilter_clock_restart(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus)
 {
 	__u32 n = iofilter_load(clk->nr_vcpus);
 	int i;
@@ -208,7 +208,6 @@ static inline void iofilter_clock_restart(struct iofilter_clock *clk, struct iof
 	iofilter_store(clk->caught_up, 0);
 	clk->bounded = 0;
 	clk->odd = 0;
-	clk->need = iofilter_max(clk->need, now);
 	__sync_fetch_and_add(&clk->epoch, 1);
 }
 

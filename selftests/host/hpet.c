@@ -165,6 +165,7 @@ static bool run_program(const struct program *p, const bool *left_out)
 {
 	int i;
 
+	sim.failure[0] = 0;
 	sim_begin(p->vcpus);
 	sim.device.split = p->split;
 	sim.device.counter = p->counter;
@@ -299,6 +300,10 @@ static void high_half_late(void)
 	WANT(answers(0, HPET_MAIN_CNT, 8));
 	WANT(answers(0, HPET_MAIN_CNT + 4, 4));
 	WANT(sim.vcpus[0].got == 7);
+	sim_now += 3 * MS;
+	for (i = 0; i < 3; i++)
+		sim_whole(0, false, HPET_MAIN_CNT, 0, 4, true);
+	WANT(answers(0, HPET_MAIN_CNT, 8));
 	sim_pause(300 * US, STOP, 0);
 	sim_whole(0, false, HPET_MAIN_CNT, 0, 4, false);
 	for (i = 0; i < 4; i++)
@@ -306,6 +311,23 @@ static void high_half_late(void)
 	WANT(answers(0, HPET_MAIN_CNT, 4));
 	WANT(!answers(0, HPET_MAIN_CNT + 4, 4));
 	WANT(answers(0, HPET_MAIN_CNT + 4, 4));
+}
+
+/* An answer that took long says neither which half it was for, nor what a register is now. */
+static void too_long(void)
+{
+	static const struct { u64 offset; u32 len; } rows[] = { { HPET_MAIN_CNT + 4, 4 }, { HPET_GEN_CONF, 4 }, { HPET_GCAP_ID, 8 } };
+	u32 i;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		proven(1, 0x280000000ULL);
+		hpet.high_epoch = 1;
+		sim_access(0, false, rows[i].offset, 0, rows[i].len, false);
+		sim_finish(0, 30 * US);
+		WANT(answers(0, HPET_MAIN_CNT, 4) == (i > 0)); /* a lost one must be followed by a newer */
+		WANT(!answers(0, rows[i].offset, rows[i].len));
+		WANT(answers(0, rows[i].offset, rows[i].len));
+	}
 }
 
 /* While it is being written, and until the proof is new, nobody is answered. */
@@ -346,24 +368,67 @@ static void written_unsettled(void)
 	WANT(hpet.counter.clock.proof == IOFILTER_UNPROVEN);
 }
 
-static void halted(void)
+/* B reads what the VMM has just been made to change by A, who is not back yet: that is no move of the VMM's clock. */
+static void written_and_read(void)
 {
 	int i;
 
 	proven(2, 0x200000000ULL);
+	for (i = 0; i < 20; i++) {
+		sim_access(0, true, HPET_GEN_CONF, i & 1, 4, false);
+		while (sim.vcpus[0].phase != PERFORMED)
+			sim_step(0);
+		sim_now += 10 * US;
+		WANT(!answers(1, HPET_MAIN_CNT, 4));
+		WANT(!answers(1, HPET_MAIN_CNT, 4));
+		sim_finish(0, 700);
+		for (int n = 0; n < 5; n++)
+			sim_whole(1, false, HPET_MAIN_CNT, 0, 4, true);
+		WANT(answers(1, HPET_MAIN_CNT, 4) == (i & 1));
+	}
+	WANT(!hpet.counter.clock.moves);
+}
+
+static void halted(void)
+{
+	u64 now;
+	int i;
+
+	proven(2, 0x280000000ULL);
 	sim_whole(0, true, HPET_GEN_CONF, 0, 4, false);
 	for (i = 0; i < 100000 && !sim.failure[0]; i++) {
 		sim_now += 300;
 		WANT(!answers(i & 1, HPET_MAIN_CNT, 4));
 	}
 	WANT(hpet.counter.clock.fuse == IOFILTER_FUSE_OK);
-	/* Set back, and started. */
-	sim_whole(0, true, HPET_MAIN_CNT, 5, 8, false);
+	/* Set back by 1 ms, and started; nobody waits for what it was. */
+	sim_whole(0, true, HPET_MAIN_CNT, sim.device.counter - 100000, 8, false);
 	sim_whole(0, true, HPET_GEN_CONF, HPET_ENABLE_CNF, 4, false);
 	for (i = 0; i < 4; i++)
 		sim_whole(0, false, HPET_MAIN_CNT, 0, 8, false);
 	WANT(answers(0, HPET_MAIN_CNT, 8));
-	WANT(sim.vcpus[0].got < 5000);
+	WANT(sim.vcpus[0].got < sim.known + 5000);
+	sim_pause(200 * US, STOP, 0);
+	now = sim_now;
+	WANT(!answers(1, HPET_MAIN_CNT, 8));
+	WANT(sim_now < now + 100 * US);
+}
+
+/* Set back at once: no answer of before holds up one of now. */
+static void set_back(void)
+{
+	u64 begin;
+	int i;
+
+	proven(2, 0x280000000ULL);
+	sim_whole(0, true, HPET_GEN_CONF, 0, 4, false);
+	sim_whole(0, true, HPET_MAIN_CNT, sim.device.counter - 100000, 8, false);
+	sim_whole(0, true, HPET_GEN_CONF, HPET_ENABLE_CNF, 4, false);
+	begin = sim_now;
+	for (i = 0; i < 4; i++)
+		sim_whole(0, false, HPET_MAIN_CNT, 0, 8, false);
+	WANT(answers(0, HPET_MAIN_CNT, 8));
+	WANT(sim_now < begin + 100 * US);
 }
 
 /* The same, attached to a counter that stands, and read by turns. */
@@ -427,7 +492,8 @@ static void siblings(void)
 	sim.known = 0;
 	sim.changes++;
 	sim_whole(0, false, HPET_MAIN_CNT, 0, 8, true);
-	sim_access(0, false, HPET_MAIN_CNT, 0, 8, false);
+	/* Followed, but one answer alone is no proof. */
+	WANT(!answers(0, HPET_MAIN_CNT, 8));
 	WANT(told);
 
 	proven(2, 0x200000000ULL);
@@ -443,9 +509,12 @@ static void siblings(void)
 static const struct { const char *name; void (*run)(void); } cases[] = {
 	{ "T21 the wrap between two halves", halves },
 	{ "the high half is learnt late, and again after a pause", high_half_late },
+	{ "an answer that took too long", too_long },
 	{ "written", written },
 	{ "written, and not settled at once", written_unsettled },
+	{ "written and read", written_and_read },
 	{ "halted, polled, started", halted },
+	{ "set back", set_back },
 	{ "found halted", found_halted },
 	{ "reset", reset },
 	{ "registers", registers },

@@ -127,11 +127,15 @@ static void sim_begin(int vcpus)
 {
 	bool trace = sim.trace;
 	u64 answered = sim.answered, wide = sim.answered_wide, regs = sim.answered_regs, punted = sim.punted;
+	char failure[sizeof(sim.failure)];
 	int i;
+
+	memcpy(failure, sim.failure, sizeof(failure));
 
 	if (sim.f.slots)
 		iofilter_slots_free(&sim.f);
 	memset(&sim, 0, sizeof(sim));
+	memcpy(sim.failure, failure, sizeof(failure));
 	sim.trace = trace;
 	sim.answered = answered;
 	sim.answered_wide = wide;
