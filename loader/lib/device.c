@@ -118,8 +118,8 @@ static int hpet_configure(struct kvm_iofilter_ops *ops, void *state, const struc
 	struct iofilter_hpet *h = state;
 	int err;
 
-	if (o->addr % HPET_LEN)
-		return lib_fail(-EINVAL, "address 0x%llx: an HPET's registers begin at a multiple of 0x%x",
+	if (o->addr % HPET_LEN || (o->addr && o->addr < 0x10000))
+		return lib_fail(-EINVAL, "address 0x%llx: an HPET is in memory, and its registers begin at a multiple of 0x%x",
 				(unsigned long long)o->addr, HPET_LEN);
 	if (o->width && o->width != 64)
 		return lib_fail(-EINVAL, "an HPET's counter is 64 bits wide here, not %u", o->width);
