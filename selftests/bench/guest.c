@@ -5,7 +5,9 @@
  *
  *	r PORT WIDTH	time reads of a port (hex), WIDTH 1, 2 or 4 bytes: "r <median> <mean> <reads>", the first two in
  *			hundredths of a TSC tick per read, the loop taken off. <reads> includes those that warm up
- *	s PORT WIDTH	the same reads without an end, for a profile; no answer
+ *	m ADDRESS	the same for a dword in memory
+ *	w ADDRESS VALUE	write a dword there: "w"
+ *	s PORT WIDTH	the reads of r without an end, for a profile; no answer
  *
  * A read is timed in batches of two sizes. The difference of their medians belongs to the reads alone: what a batch
  * costs to begin and end drops out, and so does a batch that the host interrupted. The mean is over everything.
@@ -21,6 +23,7 @@
 #define MANY	48
 #define BATCHES 201
 #define WARM_UP 4000
+#define MEMORY	0x80 /* for a width: not a port */
 
 asm(".section .multiboot, \"a\"\n"
 	"	.long 0x1badb002, 0, -0x1badb002\n"
@@ -86,9 +89,9 @@ static void put_dec(uint32_t n)
 
 /* The same two instructions close every loop, so that an empty one can be subtracted. */
 #define LOOP(n, insn) \
-	asm volatile("1: " insn "\n\tdec %%ecx\n\tjnz 1b" : "+c"(n) : "d"(port) : "eax", "memory", "cc")
+	asm volatile("1: " insn "\n\tdec %%ecx\n\tjnz 1b" : "+c"(n) : "d"(where) : "eax", "memory", "cc")
 
-static uint32_t batch(uint16_t port, int width, uint32_t n)
+static uint32_t batch(uint32_t where, int width, uint32_t n)
 {
 	uint32_t begin = ticks();
 
@@ -101,6 +104,9 @@ static uint32_t batch(uint16_t port, int width, uint32_t n)
 		break;
 	case 4:
 		LOOP(n, "inl %%dx, %%eax");
+		break;
+	case 4 | MEMORY:
+		LOOP(n, "movl (%%edx), %%eax");
 		break;
 	default:
 		LOOP(n, "");
@@ -139,14 +145,14 @@ struct cost {
 };
 
 /* @median: ticks of MANY - FEW iterations. @total: of all. */
-static struct cost measure(uint16_t port, int width)
+static struct cost measure(uint32_t where, int width)
 {
 	struct cost cost;
 	int i;
 
 	for (i = 0; i < BATCHES; i++) {
-		few[i] = batch(port, width, FEW);
-		many[i] = batch(port, width, MANY);
+		few[i] = batch(where, width, FEW);
+		many[i] = batch(where, width, MANY);
 	}
 	cost.total = sum(few) + sum(many);
 	cost.median = median(many) - median(few);
@@ -172,19 +178,24 @@ static uint32_t get_hex(const char **s)
 static void command(const char *s)
 {
 	struct cost cost, empty;
-	uint32_t warm = WARM_UP;
-	uint16_t port;
+	uint32_t warm = WARM_UP, where, width;
 	char what;
-	int width;
 
 	what = *s++;
-	port = get_hex(&s);
+	where = get_hex(&s);
 	width = get_hex(&s);
 	switch (what) {
+	case 'w':
+		*(volatile uint32_t *)where = width;
+		put_str("w\n");
+		break;
+	case 'm':
+		width = 4 | MEMORY;
+		/* fall through */
 	case 'r':
-		batch(port, width, warm);
-		cost = measure(port, width);
-		empty = measure(port, 0);
+		batch(where, width, warm);
+		cost = measure(where, width);
+		empty = measure(where, 0);
 		put_str("r ");
 		put_dec(hundredths(cost.median - empty.median, MANY - FEW));
 		put_char(' ');
@@ -195,7 +206,7 @@ static void command(const char *s)
 		break;
 	case 's':
 		for (;;)
-			batch(port, width, WARM_UP);
+			batch(where, width, WARM_UP);
 	default:
 		put_str("? unknown command\n");
 	}
