@@ -44,19 +44,29 @@ static __always_inline int counter_answer(struct iofilter_counter *c, struct iof
 	return 1;
 }
 
+/* What comes first on every access but a common one: this vCPU's line, and what its absence means. NULL: punt. */
+static __always_inline struct iofilter_vcpu *counter_enter(struct iofilter_counter *c, const struct kvm_iofilter_req *req)
+{
+	struct iofilter_vcpu *v = counter_vcpu(c, req);
+
+	if (!v)
+		return NULL;
+	if (req->flags & KVM_IOFILTER_REQ_SLEPT)
+		iofilter_clock_slept(&c->clock, v);
+	if (req->flags & KVM_IOFILTER_REQ_AWAY)
+		iofilter_clock_seen(&c->clock, v, req->now, req->away);
+	return v;
+}
+
 /* Whatever is not the common case. A program of its own, so that the common one saves no registers. */
 static __noinline int counter_read_slow(struct iofilter_counter *c, struct kvm_iofilter_req *req)
 {
-	struct iofilter_vcpu *v = counter_vcpu(c, req);
+	struct iofilter_vcpu *v = counter_enter(c, req);
 	enum iofilter_verdict verdict;
 	__u64 virt, delay = 0;
 
 	if (!v)
 		return counter_punt(c, IOFILTER_PUNT_VCPU);
-	if (req->flags & KVM_IOFILTER_REQ_SLEPT)
-		iofilter_clock_slept(&c->clock, v);
-	if (req->flags & KVM_IOFILTER_REQ_AWAY)
-		iofilter_clock_seen(&c->clock, v, req->now, req->away);
 	/* A string would need a value for each element, each at its own time: leave it to the VMM. */
 	if (req->addr != c->addr || req->len != c->len || req->flags & KVM_IOFILTER_REQ_STRING)
 		return counter_punt(c, IOFILTER_PUNT_SHAPE);
@@ -81,24 +91,36 @@ static __always_inline int counter_read(struct iofilter_counter *c, struct kvm_i
 
 static __always_inline int counter_write(struct iofilter_counter *c, const struct kvm_iofilter_req *req)
 {
-	struct iofilter_vcpu *v = counter_vcpu(c, req);
-
-	if (v && req->flags & KVM_IOFILTER_REQ_AWAY)
-		iofilter_clock_seen(&c->clock, v, req->now, req->away);
+	counter_enter(c, req);
 	return counter_punt(c, IOFILTER_PUNT_WRITE);
 }
 
-static __always_inline void counter_sample(struct iofilter_counter *c, const struct kvm_iofilter_sample *s)
+/* A value seen from another thread may be torn. Return: whether it is one to be folded in. */
+static __always_inline int counter_plausible(struct iofilter_counter *c, const struct kvm_iofilter_sample *s, __u64 val)
 {
+	return !IOFILTER_CLAUSE(PLAUSIBLE) || !(s->flags & KVM_IOFILTER_SAMPLE_OTHER) ||
+	       iofilter_clock_expects(&c->clock, s->t0, s->t1, val) || iofilter_clock_odd(&c->clock);
+}
+
+static __always_inline void counter_sample(struct iofilter_counter *c, struct kvm_iofilter_sample *s)
+{
+	__u64 moves;
+
+	/* What a guest writes changes nothing here. */
+	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE)
+		return;
 	/* Userspace is changing the clock at this moment; what it leaves behind needs no older sample. */
 	if (__sync_val_compare_and_swap(&c->clock.writer, 0, 1))
 		return;
-	if (s->flags & KVM_IOFILTER_SAMPLE_LOST || s->addr != c->addr || s->len != c->len ||
-	    (IOFILTER_CLAUSE(PLAUSIBLE) && s->flags & KVM_IOFILTER_SAMPLE_OTHER &&
-	     !iofilter_clock_expects(&c->clock, s->t0, s->t1, s->val) && !iofilter_clock_odd(&c->clock)))
+	moves = c->clock.moves;
+	if (s->flags & KVM_IOFILTER_SAMPLE_MOVED)
+		iofilter_clock_doubt(&c->clock, s->t1);
+	else if (s->flags & KVM_IOFILTER_SAMPLE_LOST || s->addr != c->addr || s->len != c->len ||
+		 !counter_plausible(c, s, s->val))
 		iofilter_clock_lost(&c->clock, s->t1);
 	else
 		iofilter_clock_sample(&c->clock, c->vcpus, s->t0, s->t1, s->val, s->vcpu);
+	s->moved = c->clock.moves != moves;
 	__sync_lock_test_and_set(&c->clock.writer, 0);
 }
 

@@ -14,6 +14,8 @@
 
 LIST_HEAD(iofilter_filters);
 DEFINE_MUTEX(iofilter_mutex);
+/* Changes of the list, for those in a vCPU's thread: that one may not wait for the mutex, whose holder may wait for kvm->srcu. */
+static DEFINE_SPINLOCK(iofilter_list_lock);
 
 static void iofilter_free(struct kref *ref)
 {
@@ -111,6 +113,21 @@ void iofilter_dev_gone(struct iofilter_dev *d)
 	spin_unlock(&f->lock);
 	complete_all(&f->off_bus);
 	queue_work(iofilter_wq, &f->death_work); /* with the bus's reference */
+}
+
+void iofilter_moved(struct iofilter *f, u64 now)
+{
+	struct iofilter *g;
+
+	spin_lock(&iofilter_list_lock);
+	list_for_each_entry(g, &iofilter_filters, node)
+		if (g != f && g->put_kvm == f->put_kvm && g->flags & KVM_IOFILTER_F_SAMPLE) {
+			/* In this order: nr_pending must not miss a mark, not for a moment. */
+			atomic_inc(&g->nr_pending);
+			if (xchg(&g->moved, now))
+				atomic_dec(&g->nr_pending);
+		}
+	spin_unlock(&iofilter_list_lock);
 }
 
 static bool iofilter_overlaps(const struct iofilter *f, const struct kvm_iofilter_ops *ops)
@@ -212,7 +229,9 @@ int iofilter_reg(void *kdata, struct bpf_link *link)
 		goto unlock;
 	}
 	iofilter_slots_attached(f, kvm);
+	spin_lock(&iofilter_list_lock);
 	list_add_tail(&f->node, &iofilter_filters);
+	spin_unlock(&iofilter_list_lock);
 	mutex_unlock(&iofilter_mutex);
 	iofilter_put_kvm_later(f);
 	return 0;
@@ -245,7 +264,9 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 		mutex_unlock(&iofilter_mutex);
 		return;
 	}
+	spin_lock(&iofilter_list_lock);
 	list_del(&f->node);
+	spin_unlock(&iofilter_list_lock);
 	mutex_unlock(&iofilter_mutex);
 
 	kvm = iofilter_get_kvm(f);

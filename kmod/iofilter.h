@@ -39,6 +39,7 @@ struct iofilter_mark {
 	u8 bus;
 	bool open;
 	bool stale;  /* an earlier answer was overwritten: somebody must be told that it is lost */
+	bool wrote;  /* and here it was a write: the program must be told when it is done */
 	bool write;
 	bool opaque; /* what the vCPU is doing in the VMM is not known (it was there before the filter) */
 };
@@ -95,7 +96,7 @@ struct iofilter {
 	struct iofilter_vcpu_slot **slots; /* by vcpu_idx */
 	u32 nr_slots;
 	bool blind; /* a vCPU could not be followed: every read punts */
-	atomic_t nr_pending; /* slots with an unsettled mark, and one each for blind, hold and lost */
+	atomic_t nr_pending; /* slots with an unsettled mark, and one each for blind, hold, lost and moved */
 	atomic_t settling; /* try-lock around ->sample() */
 	u64 scans; /* how often that was taken and given back: odd while it is held */
 	bool scan_known; /* what the last one found: iofilter_settle()'s result */
@@ -103,6 +104,7 @@ struct iofilter {
 	u32 settle_from; /* whose turn it is */
 	bool hold; /* being attached or updated: every access punts */
 	bool lost; /* something may have been consumed that nobody saw: tell the program */
+	u64 moved; /* when another filter of the VM saw its clock move: tell the program; 0: not */
 
 	struct iofilter_dev devs[KVM_IOFILTER_MAX_RANGES];
 };
@@ -116,6 +118,8 @@ extern struct mutex iofilter_mutex; /* iofilter_filters; inside BPF's update_mut
 int iofilter_reg(void *kdata, struct bpf_link *link);
 void iofilter_unreg(void *kdata, struct bpf_link *link);
 int iofilter_update(void *kdata, void *old_kdata, struct bpf_link *link);
+/* @f's program has seen the VMM's clock move at @now: the VM's other filters are to know before they answer again. */
+void iofilter_moved(struct iofilter *f, u64 now);
 void iofilter_dev_gone(struct iofilter_dev *d);
 void iofilter_put(struct iofilter *f);
 

@@ -15,8 +15,8 @@ struct workqueue_struct *iofilter_wq;
 
 /* Set when BPF has taken the type: register_bpf_struct_ops() reports success for a module without usable BTF, too. */
 static const struct btf *iofilter_btf;
-/* BTF id of struct kvm_iofilter_req, the only thing that programs may write to. */
-static u32 iofilter_req_id;
+/* BTF ids of struct kvm_iofilter_req and kvm_iofilter_sample, the only things that programs may write to. */
+static u32 iofilter_req_id, iofilter_sample_id;
 
 static int iofilter_init_type(struct btf *btf)
 {
@@ -52,6 +52,8 @@ static int iofilter_check_member(const struct btf_type *t, const struct btf_memb
 		return -EINVAL;
 	if (moff == offsetof(struct kvm_iofilter_ops, read))
 		iofilter_req_id = first_arg_struct(member);
+	if (moff == offsetof(struct kvm_iofilter_ops, sample))
+		iofilter_sample_id = first_arg_struct(member);
 	return 0;
 }
 
@@ -85,18 +87,20 @@ static bool iofilter_is_valid_access(int off, int size, enum bpf_access_type typ
 static int iofilter_btf_struct_access(struct bpf_verifier_log *log, const struct bpf_reg_state *reg, int off, int size)
 {
 	static const struct {
+		const u32 *id;
 		int start, end;
 	} writable[] = {
-		{ offsetof(struct kvm_iofilter_req, val), offsetofend(struct kvm_iofilter_req, val) },
-		{ offsetof(struct kvm_iofilter_req, delay), offsetofend(struct kvm_iofilter_req, delay) },
+		{ &iofilter_req_id, offsetof(struct kvm_iofilter_req, val), offsetofend(struct kvm_iofilter_req, val) },
+		{ &iofilter_req_id, offsetof(struct kvm_iofilter_req, delay), offsetofend(struct kvm_iofilter_req, delay) },
+		{ &iofilter_sample_id, offsetof(struct kvm_iofilter_sample, moved), offsetofend(struct kvm_iofilter_sample, moved) },
 	};
 	int i;
 
-	if (reg->btf == iofilter_btf && iofilter_req_id && reg->btf_id == iofilter_req_id)
-		for (i = 0; i < ARRAY_SIZE(writable); i++)
-			if (off >= writable[i].start && off + size <= writable[i].end)
-				return SCALAR_VALUE;
-	bpf_log(log, "only val and delay of struct kvm_iofilter_req may be written\n");
+	for (i = 0; i < ARRAY_SIZE(writable); i++)
+		if (reg->btf == iofilter_btf && *writable[i].id && reg->btf_id == *writable[i].id &&
+		    off >= writable[i].start && off + size <= writable[i].end)
+			return SCALAR_VALUE;
+	bpf_log(log, "only val and delay of struct kvm_iofilter_req may be written, and moved of struct kvm_iofilter_sample\n");
 	return -EACCES;
 }
 

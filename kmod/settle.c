@@ -164,8 +164,10 @@ void iofilter_mark(struct iofilter *f, struct iofilter_vcpu_slot *s, const struc
 
 	spin_lock(&s->lock);
 	/* Not settled, because another vCPU was at it. (The same count: another range of ours, the same access.) */
-	if (IOFILTER_CLAUSE(STALE) && m->open && !m->write && m->fpu_reload != fpu_reload)
-		m->stale = true;
+	if (IOFILTER_CLAUSE(STALE) && m->open && m->fpu_reload != fpu_reload) {
+		m->wrote |= m->write;
+		m->stale |= !m->write;
+	}
 	m->t0 = t0;
 	m->addr = addr;
 	m->len = len;
@@ -185,6 +187,7 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 	const struct kvm_run *run = vcpu->run;
 	u64 returns = READ_ONCE(vcpu->stat.fpu_reload) - m->fpu_reload;
 	bool unread;
+	u64 addr;
 
 	*val = 0;
 	if (returns == 0 && !m->opaque) {
@@ -197,13 +200,18 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 		return returns == 0 && in_vmm(vcpu) && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
 	if (IOFILTER_CLAUSE(ONE_RETURN) && returns != 1)
 		return LOST;
+
+	/* KVM clears these before the guest goes on, with the answer or after its write. */
+	unread = m->bus == KVM_IOFILTER_PIO ? READ_ONCE(vcpu->arch.pio.count) : READ_ONCE(vcpu->mmio_needed);
+	if (unread) {
+		/* Of this access, or already of the next one, to another device: then the guest has the answer, and it is gone. */
+		smp_rmb();
+		addr = m->bus == KVM_IOFILTER_PIO ? vcpu->arch.pio.port : READ_ONCE(vcpu->mmio_fragments[0].gpa);
+		return !self && addr == m->addr ? FLIGHT : LOST;
+	}
+	/* The emulator clears the count of an OUT before it leaves, but once it has left nothing is written before it is back. */
 	if (m->write)
 		return self || READ_ONCE(vcpu->wants_to_run) ? LOST : FLIGHT;
-
-	/* KVM clears these before the guest goes on with the answer. */
-	unread = m->bus == KVM_IOFILTER_PIO ? READ_ONCE(vcpu->arch.pio.count) : READ_ONCE(vcpu->mmio_needed);
-	if (unread)
-		return !self && (m->bus == KVM_IOFILTER_MMIO || vcpu->arch.pio.port == m->addr) ? FLIGHT : LOST;
 	if (m->bus == KVM_IOFILTER_PIO) {
 		if (run->io.direction != KVM_EXIT_IO_IN || run->io.port != m->addr || run->io.size != m->len ||
 		    (IOFILTER_CLAUSE(STRING) && run->io.count != 1) || m->len > sizeof(*val))
@@ -224,7 +232,16 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 	return ANSWERED;
 }
 
-static void sample_lost(const struct kvm_iofilter_ops *ops, u32 vcpu)
+static void give(struct iofilter *f, const struct kvm_iofilter_ops *ops, struct kvm_iofilter_sample *sample)
+{
+	if (!ops->sample)
+		return;
+	ops->sample(sample);
+	if (sample->moved)
+		iofilter_moved(f, sample->t1);
+}
+
+static void sample_lost(struct iofilter *f, const struct kvm_iofilter_ops *ops, u32 vcpu)
 {
 	struct kvm_iofilter_sample sample = {
 		.t1 = ktime_get_ns(),
@@ -232,8 +249,23 @@ static void sample_lost(const struct kvm_iofilter_ops *ops, u32 vcpu)
 		.flags = KVM_IOFILTER_SAMPLE_LOST,
 	};
 
-	if (ops->sample && IOFILTER_CLAUSE(LOST))
-		ops->sample(&sample);
+	if (IOFILTER_CLAUSE(LOST))
+		give(f, ops, &sample);
+}
+
+/* @m: of the write; NULL: it has been overwritten. */
+static void sample_write(struct iofilter *f, const struct kvm_iofilter_ops *ops, u32 vcpu, const struct iofilter_mark *m)
+{
+	struct kvm_iofilter_sample sample = {
+		.t0 = m ? m->t0 : 0,
+		.t1 = ktime_get_ns(),
+		.addr = m ? m->addr : 0,
+		.len = m ? m->len : 0,
+		.vcpu = vcpu,
+		.flags = KVM_IOFILTER_SAMPLE_WRITE,
+	};
+
+	give(f, ops, &sample);
 }
 
 /* Settle one slot. Return: whether order against this vCPU is known now. */
@@ -252,12 +284,15 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 	if (settled != FLIGHT)
 		s->mark.open = false;
 	s->mark.stale = false;
+	s->mark.wrote = false;
 	spin_unlock(&s->lock);
 
-	if (settled == FLIGHT && !m.stale)
+	if (settled == FLIGHT && !m.stale && !m.wrote)
 		return !m.write && !m.opaque;
 	if (m.stale)
-		sample_lost(ops, s->vcpu->vcpu_idx);
+		sample_lost(f, ops, s->vcpu->vcpu_idx);
+	if (m.wrote)
+		sample_write(f, ops, s->vcpu->vcpu_idx, NULL);
 	if (m.open && settled == ANSWERED && ops->sample) {
 		sample.t0 = m.t0;
 		/* After the classification: an answer given since our entry must not look older than it is. */
@@ -266,15 +301,17 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 		sample.len = m.len;
 		sample.vcpu = s->vcpu->vcpu_idx;
 		sample.flags = self ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
-		ops->sample(&sample);
-	} else if (m.open && settled == LOST && !m.write) {
-		sample_lost(ops, s->vcpu->vcpu_idx);
+		give(f, ops, &sample);
+	} else if (m.open && settled == LOST && m.write) {
+		sample_write(f, ops, s->vcpu->vcpu_idx, &m);
+	} else if (m.open && settled == LOST) {
+		sample_lost(f, ops, s->vcpu->vcpu_idx);
 	} else if (settled == FLIGHT && (m.write || m.opaque)) {
 		known = false;
 	}
 
 	spin_lock(&s->lock);
-	if (!s->mark.open && !s->mark.stale && s->pending) {
+	if (!s->mark.open && !s->mark.stale && !s->mark.wrote && s->pending) {
 		s->pending = false;
 		clear_bit(s->vcpu->vcpu_idx, f->pending);
 		atomic_dec(&f->nr_pending);
@@ -290,6 +327,7 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
  */
 bool iofilter_settle(struct iofilter *f, struct iofilter_vcpu_slot *self, const struct kvm_iofilter_ops *ops)
 {
+	struct kvm_iofilter_sample sample = { .flags = KVM_IOFILTER_SAMPLE_MOVED };
 	unsigned long i, start;
 	bool known = true;
 	u64 enough;
@@ -309,7 +347,12 @@ bool iofilter_settle(struct iofilter *f, struct iofilter_vcpu_slot *self, const 
 	WRITE_ONCE(f->scans, f->scans + 1);
 
 	if (xchg(&f->lost, false)) {
-		sample_lost(ops, self->vcpu->vcpu_idx);
+		sample_lost(f, ops, self->vcpu->vcpu_idx);
+		atomic_dec(&f->nr_pending);
+	}
+	sample.t1 = xchg(&f->moved, 0);
+	if (sample.t1) {
+		give(f, ops, &sample);
 		atomic_dec(&f->nr_pending);
 	}
 	if (IOFILTER_CLAUSE(OWN) && READ_ONCE(self->pending))

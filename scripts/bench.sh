@@ -9,6 +9,8 @@
 #	bench.sh --profile [PATH] [--listing FILE]
 #					instructions per function of one read; PATH: filter (default), qemu, in-kernel.
 #					--listing: the read itself, instruction by instruction
+#	bench.sh --clock		no costs: a guest reads the PM timer as fast as it can, at the latencies of
+#					hardware; does the filter prove its clock, with its default times?
 #
 # Environment: O (build tree), KIMAGE (kernel image of the machine), QEMU (the emulator, and the VMM inside the
 # machine), KEEP=1 (leave the working directory behind).
@@ -70,6 +72,7 @@ make_initramfs() {
 		cp "$O/kmod/kvm_iofilter.ko" "$tree/bench/modules/99-kvm_iofilter.ko"
 		copy "$O/loader/iofilter"
 		ln -s "$O/loader/iofilter" "$tree/usr/local/sbin/iofilter"
+		cp "$O"/selftests/bench/constant*.bpf.o "$tree/bench/"
 	fi
 	cp "$O/selftests/bench/guest.elf" "$tree/bench/guest.elf"
 	cp "$root/selftests/bench/init" "$tree/init"
@@ -118,11 +121,11 @@ check_inputs() {
 	: "${KIMAGE:=$(ls -v /boot/vmlinuz-${release:-*-amd64} 2>/dev/null | tail -n 1)}"
 	[ -e "$KIMAGE" ] || die "no kernel image /boot/vmlinuz-${release:-*-amd64}; run 'make setup', or set KIMAGE"
 	: "${release:=${KIMAGE##*/vmlinuz-}}"
-	make -s -C "$root/selftests/bench" O="$O"
+	make -s -C "$root/selftests/bench" O="$O" "$([ $filter = 1 ] && echo all || echo guest)"
 }
 
 main() {
-	filter=1 profile='' listing=
+	filter=1 profile='' listing='' clock=
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--no-filter) filter=0 ;;
@@ -130,6 +133,7 @@ main() {
 			profile=filter
 			case ${2:-} in filter | qemu | in-kernel) profile=$2; shift ;; esac
 			;;
+		--clock) clock=1 ;;
 		--listing) listing=${2:?--listing wants a file}; shift ;;
 		-h | --help) usage; exit 0 ;;
 		*) usage >&2; exit 1 ;;
@@ -146,9 +150,13 @@ main() {
 		"$root/selftests/bench/profile" "$tmp/monitor" "$tmp/trace" "$tmp/symbols" "$profile" ${listing:+"$listing"}
 		return
 	fi
-	start_machine
+	start_machine "${clock:+bench.clock=1}"
 	wait_for 'done'
 	sed -n 's/^note /bench: /p' "$tmp/records"
+	if [ -n "$clock" ]; then
+		"$root/selftests/bench/clock" "$tmp/records"
+		return
+	fi
 	mkdir -p "$O"
 	"$root/selftests/bench/report" "$tmp/records" "$O/bench.json" $filter
 }

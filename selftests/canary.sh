@@ -19,6 +19,8 @@ rc=$?
 echo "$out"
 [ $rc != 0 ] && echo "ok: the runner failed" || { echo "NOT NOTICED: exit status 0 with failed tests"; bad=1; }
 expect '^ok +canary-pass ' 'a test that passes'
+expect '^ok +canary-again ' 'a guest that hung once'
+expect '^FAIL +canary-hung .*exit status 75' 'a guest that hung each time'
 expect '^FAIL +canary-exit .*exit status 1' 'a test that fails'
 expect '^FAIL +canary-hang .*timeout after 2 s' 'a test that hangs'
 expect '^FAIL +canary-splat .*dmesg:.*WARNING' 'a kernel warning'
@@ -26,7 +28,7 @@ expect '^FAIL +canary-stall .*dmesg:.*stall' 'a stall'
 expect '^FAIL +canary-module .*module is no longer loaded' 'the module gone'
 expect '^FAIL +canary-process .*processes left behind' 'a process left behind'
 expect '^skip +canary-skip .*: not here today$' 'a skip and its reason'
-[ "$(tail -n 1 <<< "$out")" = "1 passed, 6 failed, 1 skipped" ] && echo "ok: the sum" || { echo "NOT NOTICED: the sum is wrong"; bad=1; }
+[ "$(tail -n 1 <<< "$out")" = "2 passed, 7 failed, 1 skipped" ] && echo "ok: the sum" || { echo "NOT NOTICED: the sum is wrong"; bad=1; }
 
 out=$(TORTURE='' ./run --conf canary.conf --logs "$logs" canary-skip)
 rc=$?

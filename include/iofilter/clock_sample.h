@@ -175,6 +175,43 @@ static inline void iofilter_clock_lost(struct iofilter_clock *clk, __u64 now)
 }
 
 /*
+ * Another counter of the VM has seen the VMM's clock move at @now: a newer answer must be seen before the filter answers again, and
+ * if this clock has moved, too, that is its sign.
+ */
+static inline void iofilter_clock_doubt(struct iofilter_clock *clk, __u64 now)
+{
+	iofilter_store(clk->sign_at, iofilter_max(clk->sign_at, now));
+	if (clk->mode >= IOFILTER_CLOCK_OWNED)
+		return;
+	iofilter_store(clk->ready, 0);
+	clk->need = iofilter_max(clk->need, now);
+}
+
+/* The guest has set, halted or started the counter: what was known of it is void. No sample of before may follow. */
+static inline void iofilter_clock_restart(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus)
+{
+	__u32 n = iofilter_load(clk->nr_vcpus);
+	int i;
+
+	if (clk->mode >= IOFILTER_CLOCK_OWNED)
+		return;
+	__sync_fetch_and_add(&clk->epoch, 1);
+	iofilter_clock_unprove(clk);
+	iofilter_for(i, (int)n) {
+		if ((__u32)i >= IOFILTER_MAX_VCPUS)
+			break;
+		iofilter_store(vcpus[i].last, 0);
+		iofilter_store(vcpus[i].delayed_for, 0);
+	}
+	iofilter_store(clk->high, 0);
+	iofilter_store(clk->floor, 0);
+	iofilter_store(clk->caught_up, 0);
+	clk->bounded = 0;
+	clk->odd = 0;
+	__sync_fetch_and_add(&clk->epoch, 1);
+}
+
+/*
  * An answer of another thread's vCPU that does not fit. vCPUs that read by turns see no others, so several in a row are believed,
  * but the proof must be made anew.
  *
@@ -191,10 +228,10 @@ static inline int iofilter_clock_odd(struct iofilter_clock *clk)
 /*
  * Fold in the VMM's answer @val to vCPU @vcpu's read, taken between @t0 and @t1. Never concurrent with itself for one
  * clock. A wide sample (longer than the bracket) bounds O but confirms nothing: the reader may have been preempted
- * across a pause.
+ * across a pause. Inlined: a BPF function takes five arguments at most.
  */
-static inline void iofilter_clock_sample(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus, __u64 t0, __u64 t1,
-					 __u64 val, __u32 vcpu)
+static inline __attribute__((__always_inline__)) void iofilter_clock_sample(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus,
+									     __u64 t0, __u64 t1, __u64 val, __u32 vcpu)
 {
 	int narrow, signed_move;
 	__u64 ticks;

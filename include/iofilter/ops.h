@@ -87,9 +87,16 @@ enum kvm_iofilter_sample_flags {
 	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
 	/* Read from another vCPU's thread, while the one that was answered goes on. */
 	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,
+	/*
+	 * No answer: the VMM is done with a punted write to [@addr, @addr + @len) (@len 0: to an address of the filter that is no longer
+	 * known). A read punted at @t1 or later sees what it has done; from the punt of the write until now all accesses were BUSY.
+	 */
+	KVM_IOFILTER_SAMPLE_WRITE = 1 << 2,
+	/* No answer: at @t1 another filter of the same VM has set @moved. Only @t1 means something. */
+	KVM_IOFILTER_SAMPLE_MOVED = 1 << 3,
 };
 
-/* What the VMM answered to a punted read, seen again once the guest has it. */
+/* What the VMM answered to a punted read, seen again once the guest has it. Programs may write @moved; all else is read-only. */
 struct kvm_iofilter_sample {
 	/* The VMM's clock was read between @t0 (the punt) and @t1 (now). CLOCK_MONOTONIC, ns. */
 	__u64 t0;
@@ -99,7 +106,11 @@ struct kvm_iofilter_sample {
 	__u32 len;
 	__u32 vcpu;
 	__u32 flags;
-	__u32 pad;
+	/*
+	 * 0 on entry. Non-zero: by this answer the VMM's clock is not where it was. The VM's other filters with F_SAMPLE are told
+	 * (SAMPLE_MOVED) before their next access: a guest compares its timers.
+	 */
+	__u32 moved;
 };
 
 /* [addr, addr + len) on one bus. len 1 .. 4096. */
@@ -129,7 +140,7 @@ struct kvm_iofilter_ops {
 	/* Return: 0 to punt, non-zero when the write has been taken and the VMM must not see it. */
 	int (*write)(struct kvm_iofilter_req *req);
 
-	/* Called once for each settled answer, before the ->read() that follows. Optional; needs F_SAMPLE. */
+	/* Called once for each settled answer or write, before the ->read() that follows. Optional; needs F_SAMPLE. */
 	void (*sample)(struct kvm_iofilter_sample *sample);
 
 	__u32 nr_ranges; /* 1 .. KVM_IOFILTER_MAX_RANGES */

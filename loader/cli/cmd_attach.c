@@ -25,7 +25,8 @@ static const struct argp_option options[] = {
 };
 
 static const char doc[] =
-	"Attach devices to the VM of process PID: all of them, or, if one is refused, none.\v"
+	"Attach devices to the VM of process PID: all that are named, or, if one is refused, none. Without a name every device that "
+	"applies to this VM, and for each that does not a line that says why.\v"
 	"In the foreground the filter stays until the VM ends, somebody detaches it, or this command gets SIGINT or "
 	"SIGTERM; it then says which and exits with 0. Without --pin a filter ends with its loader, "
 	"even one that is killed.\n"
@@ -65,7 +66,47 @@ static void event(const struct run *r, const struct iofilter *f, const char *wha
 	json_print(o);
 }
 
-static int attach_all(struct run *r)
+static void left_out(const struct run *r, const char *device)
+{
+	struct json_object *o;
+
+	if (!r->args->json) {
+		printf("%s: not attached: %s\n", device, iofilter_error());
+		return;
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "event", json_object_new_string("not-attached"));
+	json_object_object_add(o, "pid", json_object_new_int(r->vm.pid));
+	json_object_object_add(o, "device", json_object_new_string(device));
+	json_object_object_add(o, "reason", json_object_new_string(iofilter_error()));
+	json_print(o);
+}
+
+/* Nothing was named. A VM without the device is no reason: then nothing is ever answered, and nothing lost. */
+static int attach_what_applies(struct run *r)
+{
+	const char *const *device;
+
+	for (device = iofilter_devices(); *device && r->n < MAX_DEVICES; device++) {
+		switch (iofilter_attach(r->args->pid, *device, &r->args->opts, &r->f[r->n])) {
+		case 0:
+			r->n++;
+			break;
+		case -EEXIST:
+		case -EBUSY:
+		case -EINVAL:
+		case -ENOSPC:
+			left_out(r, *device);
+			break;
+		default:
+			/* Not the device's fault, and the same for all. */
+			return refuse();
+		}
+	}
+	return r->n ? EXIT_OK : refuse_msg("nothing was attached to VM %d", r->args->pid);
+}
+
+static int attach_named(struct run *r)
 {
 	const struct args *a = r->args;
 	/* With programs given there is one filter, and they say which device. */
@@ -74,6 +115,16 @@ static int attach_all(struct run *r)
 	for (; r->n < want; r->n++)
 		if (iofilter_attach(a->pid, a->nr_devices ? a->devices[r->n] : NULL, &a->opts, &r->f[r->n]))
 			return refuse();
+	return EXIT_OK;
+}
+
+static int attach_all(struct run *r)
+{
+	const struct args *a = r->args;
+	int ret = a->nr_devices || a->opts.obj || a->opts.pinned ? attach_named(r) : attach_what_applies(r);
+
+	if (ret)
+		return ret;
 	for (int i = 0; a->pin && i < r->n; i++)
 		if (iofilter_pin(r->f[i]))
 			return refuse();
@@ -171,16 +222,14 @@ int cmd_attach(int argc, char **argv)
 	const char *programs;
 	int ret;
 
-	args_parse(&args, argc, argv, options, "--pid PID DEVICE...\n--pid PID --pinned DIR\n--pid PID --obj FILE",
+	args_parse(&args, argc, argv, options, "--pid PID [DEVICE...]\n--pid PID --pinned DIR\n--pid PID --obj FILE",
 		   doc);
 	programs = args.opts.obj ? "--obj" : args.opts.pinned ? "--pinned" : NULL;
-	if (!programs == !args.nr_devices) {
-		refuse_msg(programs ? "%s takes no device: the programs say which" :
-				      "%swhich device? for example pmtimer",
-			   programs ?: "");
+	if (programs && args.nr_devices) {
+		refuse_msg("%s takes no device: the programs say which", programs);
 		return EXIT_USAGE;
 	}
-	if (args.opts.addr && args.nr_devices > 1) {
+	if (args.opts.addr && !programs && args.nr_devices != 1) {
 		refuse_msg("--port is for one device only");
 		return EXIT_USAGE;
 	}

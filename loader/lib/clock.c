@@ -54,6 +54,7 @@ static int change(struct iofilter_counter *c, enum iofilter_clock_op op, __s64 o
 
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
 {
+	const struct device *d;
 	struct iofilter_counter *c;
 	struct found f;
 	int err;
@@ -63,20 +64,21 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 		return err;
 	if (!err)
 		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
-	if (!device_find(f.ops.name) || f.state_fd < 0) {
+	d = device_find(f.ops.name);
+	if (!d || f.state_fd < 0) {
 		find_release(&f);
 		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);
 	}
-	c = mmap(NULL, sizeof(*c), PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
+	/* A device's state begins with its counter. */
+	c = mmap(NULL, d->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
 	find_release(&f);
 	if (c == MAP_FAILED)
 		return lib_fail(-errno, "mapping the state of %s: %s", device, strerror(errno));
-	if (c->head.magic != IOFILTER_STATE_MAGIC || c->head.version != IOFILTER_COUNTER_VERSION ||
-	    c->head.size != sizeof(*c))
+	if (c->head.magic != IOFILTER_STATE_MAGIC || c->head.version != d->version || c->head.size != d->state_size)
 		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
 	else
 		err = change(c, op, offset);
-	munmap(c, sizeof(*c));
+	munmap(c, d->state_size);
 	if (err == -EINVAL)
 		return lib_fail(err, "offset %lld: the clock would be negative", (long long)offset);
 	if (err == -EALREADY)

@@ -5,7 +5,9 @@
 #include <time.h>
 #include <unistd.h>
 #include "lib.h"
+#include <iofilter/hpet.h>
 #include <iofilter/pmtimer.h>
+#include <hpet.skel.h>
 #include <pmtimer.skel.h>
 
 /* Beyond this the options are a slip of the unit. */
@@ -110,9 +112,37 @@ static int pmtimer_configure(struct kvm_iofilter_ops *ops, void *state, const st
 	return counter_configure(ops, state, o);
 }
 
+static int hpet_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
+{
+	struct iofilter_opts rest = *o;
+	struct iofilter_hpet *h = state;
+	int err;
+
+	if (o->addr % HPET_LEN || (o->addr && o->addr < 0x10000))
+		return lib_fail(-EINVAL, "address 0x%llx: an HPET is in memory, and its registers begin at a multiple of 0x%x",
+				(unsigned long long)o->addr, HPET_LEN);
+	if (o->width && o->width != 64)
+		return lib_fail(-EINVAL, "an HPET's counter is 64 bits wide here, not %u", o->width);
+	/* Its clock is that of the low half. */
+	rest.width = 0;
+	err = counter_configure(ops, state, &rest);
+	if (!err && o->addr) {
+		h->base = o->addr;
+		h->counter.addr = o->addr + HPET_MAIN_CNT;
+	}
+	return err;
+}
+
+static void hpet_describe(const void *state, struct iofilter_info *info)
+{
+	counter_describe(state, info);
+	info->width = 64;
+}
+
 static const struct device devices[] = {
 	{ "pmtimer", pmtimer_bpf__elf_bytes, pmtimer_configure, counter_describe, IOFILTER_COUNTER_VERSION,
 	  sizeof(struct iofilter_counter) },
+	{ "hpet", hpet_bpf__elf_bytes, hpet_configure, hpet_describe, IOFILTER_HPET_VERSION, sizeof(struct iofilter_hpet) },
 };
 
 #define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))

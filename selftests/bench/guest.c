@@ -5,12 +5,18 @@
  *
  *	r PORT WIDTH	time reads of a port (hex), WIDTH 1, 2 or 4 bytes: "r <median> <mean> <reads>", the first two in
  *			hundredths of a TSC tick per read, the loop taken off. <reads> includes those that warm up
- *	s PORT WIDTH	the same reads without an end, for a profile; no answer
+ *	m ADDRESS	the same for a dword in memory
+ *	w ADDRESS VALUE	write a dword there: "w"
+ *	s PORT WIDTH	the reads of r without an end, for a profile; no answer
+ *	c PORT		watch the PM timer at a port: "c <reads> <steps back> <greatest, ticks> <misfit, ns> <ticks> <ns>"
  *
  * A read is timed in batches of two sizes. The difference of their medians belongs to the reads alone: what a batch
  * costs to begin and end drops out, and so does a batch that the host interrupted. The mean is over everything.
+ *
+ * The misfit is what the timer's answers, against the TSC, differ from any one steady clock: a lag that can be proven.
  */
 #include <stdint.h>
+#include <iofilter/pmtimer.h>
 
 #define COM1	   0x3f8
 #define COM1_LSR   (COM1 + 5)
@@ -21,6 +27,11 @@
 #define MANY	48
 #define BATCHES 201
 #define WARM_UP 4000
+#define MEMORY	0x80 /* for a width: not a port */
+
+#define CLOCK_READS 300000
+#define CLOCK_FIT   1024 /* reads that are compared: so short a time that TSC and timer do not drift apart */
+#define CLOCK_MASK  ((1U << PMTIMER_WIDTH) - 1)
 
 asm(".section .multiboot, \"a\"\n"
 	"	.long 0x1badb002, 0, -0x1badb002\n"
@@ -86,9 +97,9 @@ static void put_dec(uint32_t n)
 
 /* The same two instructions close every loop, so that an empty one can be subtracted. */
 #define LOOP(n, insn) \
-	asm volatile("1: " insn "\n\tdec %%ecx\n\tjnz 1b" : "+c"(n) : "d"(port) : "eax", "memory", "cc")
+	asm volatile("1: " insn "\n\tdec %%ecx\n\tjnz 1b" : "+c"(n) : "d"(where) : "eax", "memory", "cc")
 
-static uint32_t batch(uint16_t port, int width, uint32_t n)
+static uint32_t batch(uint32_t where, int width, uint32_t n)
 {
 	uint32_t begin = ticks();
 
@@ -101,6 +112,9 @@ static uint32_t batch(uint16_t port, int width, uint32_t n)
 		break;
 	case 4:
 		LOOP(n, "inl %%dx, %%eax");
+		break;
+	case 4 | MEMORY:
+		LOOP(n, "movl (%%edx), %%eax");
 		break;
 	default:
 		LOOP(n, "");
@@ -139,14 +153,14 @@ struct cost {
 };
 
 /* @median: ticks of MANY - FEW iterations. @total: of all. */
-static struct cost measure(uint16_t port, int width)
+static struct cost measure(uint32_t where, int width)
 {
 	struct cost cost;
 	int i;
 
 	for (i = 0; i < BATCHES; i++) {
-		few[i] = batch(port, width, FEW);
-		many[i] = batch(port, width, MANY);
+		few[i] = batch(where, width, FEW);
+		many[i] = batch(where, width, MANY);
 	}
 	cost.total = sum(few) + sum(many);
 	cost.median = median(many) - median(few);
@@ -156,6 +170,76 @@ static struct cost measure(uint16_t port, int width)
 static uint32_t hundredths(uint32_t ticks, uint32_t reads)
 {
 	return ticks / reads * 100 + ticks % reads * 100 / reads;
+}
+
+static inline uint32_t inl(uint16_t port)
+{
+	uint32_t val;
+
+	asm volatile("inl %1, %0" : "=a"(val) : "Nd"(port) : "memory");
+	return val;
+}
+
+/* Of a few thousand ticks, in fixed point: there is no 64-bit division here. A TSC tick is a ns in this machine. */
+static int32_t ticks_to_ns(int32_t n)
+{
+	return n * ((1000000000LL << 20) / PMTIMER_HZ) >> 20;
+}
+
+struct clock {
+	uint32_t steps, worst, ticks, ns;
+	int32_t misfit;
+};
+
+/*
+ * The timer read @val between the TSC's @begin and @end. So the distance of the two clocks was at least that of @val to
+ * @end, and at most that of @val + 1 to @begin; one distance fits all reads of a steady clock.
+ */
+static void watch(uint16_t port, struct clock *c)
+{
+	uint32_t begin, end, val, diff, last = inl(port) & CLOCK_MASK, first = 0, first_at = 0;
+	uint32_t started = ticks();
+	int32_t least = 0, most = 0, lo, hi, i;
+
+	for (i = 0; i < CLOCK_READS; i++) {
+		begin = ticks();
+		val = inl(port);
+		end = ticks();
+		diff = (val - last) & CLOCK_MASK;
+		last = val;
+		if (diff > CLOCK_MASK >> 1) {
+			diff = -diff & CLOCK_MASK;
+			c->steps++;
+			c->ticks -= diff;
+			if (diff > c->worst)
+				c->worst = diff;
+		} else {
+			c->ticks += diff;
+		}
+		if (i % CLOCK_FIT == 0) {
+			first = c->ticks;
+			first_at = begin;
+			least = INT32_MIN;
+			most = INT32_MAX;
+		}
+		lo = ticks_to_ns(c->ticks - first) - (int32_t)(end - first_at);
+		hi = ticks_to_ns(c->ticks - first + 1) - (int32_t)(begin - first_at);
+		least = lo > least ? lo : least;
+		most = hi < most ? hi : most;
+		if (least > most && least - most > c->misfit)
+			c->misfit = least - most;
+	}
+	c->ns = end - started;
+}
+
+static void put_fields(char what, const uint32_t *v, int n)
+{
+	put_char(what);
+	while (n--) {
+		put_char(' ');
+		put_dec(*v++);
+	}
+	put_char('\n');
 }
 
 static uint32_t get_hex(const char **s)
@@ -171,31 +255,37 @@ static uint32_t get_hex(const char **s)
 
 static void command(const char *s)
 {
+	struct clock clock = {};
 	struct cost cost, empty;
-	uint32_t warm = WARM_UP;
-	uint16_t port;
+	uint32_t warm = WARM_UP, where, width;
 	char what;
-	int width;
 
 	what = *s++;
-	port = get_hex(&s);
+	where = get_hex(&s);
 	width = get_hex(&s);
 	switch (what) {
+	case 'w':
+		*(volatile uint32_t *)where = width;
+		put_str("w\n");
+		break;
+	case 'm':
+		width = 4 | MEMORY;
+		/* fall through */
 	case 'r':
-		batch(port, width, warm);
-		cost = measure(port, width);
-		empty = measure(port, 0);
-		put_str("r ");
-		put_dec(hundredths(cost.median - empty.median, MANY - FEW));
-		put_char(' ');
-		put_dec(hundredths(cost.total - empty.total, BATCHES * (MANY + FEW)));
-		put_char(' ');
-		put_dec(WARM_UP + BATCHES * (MANY + FEW));
-		put_char('\n');
+		batch(where, width, warm);
+		cost = measure(where, width);
+		empty = measure(where, 0);
+		put_fields('r', (uint32_t[]){ hundredths(cost.median - empty.median, MANY - FEW),
+					      hundredths(cost.total - empty.total, BATCHES * (MANY + FEW)),
+					      WARM_UP + BATCHES * (MANY + FEW) }, 3);
 		break;
 	case 's':
 		for (;;)
-			batch(port, width, WARM_UP);
+			batch(where, width, WARM_UP);
+	case 'c':
+		watch(where, &clock);
+		put_fields('c', (uint32_t[]){ CLOCK_READS, clock.steps, clock.worst, clock.misfit, clock.ticks, clock.ns }, 6);
+		break;
 	default:
 		put_str("? unknown command\n");
 	}

@@ -3,7 +3,8 @@
  * Runs in the Linux guest: reads a clock as fast as it can and judges it. One line of JSON on stdout.
  *
  *   clock gettime READS [SECONDS]          clock_gettime(CLOCK_MONOTONIC_RAW): a system call that reads the clocksource
- *   clock port|mixed|poll READS [SECONDS] [PORT]   the PM timer's port itself, by the module kmod/portclock.c
+ *   clock port|mixed|lock|poll READS [SECONDS] [PORT]   the PM timer's port itself, by the module kmod/portclock.c
+ *                                          (mixed: other accesses in between; lock: that, and all runs hand one lock around)
  *   clock sync TTY                         for each byte that comes in at TTY, the time; until a "q"
  *   clock access in|out|ins|outs PORT WIDTH [COUNT] one access of that width and what it gave, by the same module
  *
@@ -98,7 +99,7 @@ int main(int argc, char **argv)
 		return sync_clock(argv[2]);
 	if (argc >= 3)
 		return by_module(argc - 1, argv + 1);
-	fprintf(stderr, "usage: clock gettime|port|mixed|poll READS [SECONDS] [PORT]\n"
+	fprintf(stderr, "usage: clock gettime|port|mixed|lock|poll READS [SECONDS] [PORT]\n"
 			"       clock sync TTY\n"
 			"       clock access in|out|ins|outs PORT WIDTH [COUNT]\n");
 	return 2;

@@ -46,7 +46,7 @@ int main(void)
 				missed[i] += !strncmp(c->name, must[i], 3);
 		}
 		for (i = 0; !cases && !first[0] && i < sizeof(scenarios) / sizeof(*scenarios); i++)
-			for (seed = 1; seed <= 8 && !first[0]; seed++) {
+			for (seed = 1; seed <= (clause ? 32 : 8) && !first[0]; seed++) {
 				world_run(&scenarios[i], seed, 300000, false, &r);
 				if (r.failure[0])
 					snprintf(first, sizeof(first), "scenario %s, seed %llu: %s", scenarios[i].name, seed, r.failure);

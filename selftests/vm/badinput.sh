@@ -43,7 +43,9 @@ refused "pid is not a number" 2 "xyz" "$iofilter" attach --pid xyz pmtimer
 refused "negative pid" 2 "-5" "$iofilter" attach --pid -5 pmtimer
 refused "not a VM" 1 "no KVM VM|not a VM|has no .*VM" "$iofilter" attach --pid $$ pmtimer
 refused "no pid given" 2 "pid" "$iofilter" attach pmtimer
-refused "no device given" 2 "device" "${attach[@]}"
+refused "a port for no device" 2 "port.*one device" "${attach[@]}" --port 0x608
+refused "a port for the HPET" 1 "address 0x800.*memory" "${attach[@]}" --port 0x800 hpet
+refused "width 32 of the HPET" 1 "64 bits" "${attach[@]}" --width 32 hpet
 refused "unknown device" 1 "nosuch.*pmtimer" "${attach[@]}" nosuch
 refused "unknown command" 2 "frobnicate" "$iofilter" frobnicate
 refused "unknown option" 2 "--frob" "${attach[@]}" --frob pmtimer

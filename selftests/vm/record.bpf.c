@@ -48,9 +48,16 @@ int BPF_PROG(record_write, struct kvm_iofilter_req *req)
 SEC("struct_ops/record_sample")
 void BPF_PROG(record_sample, struct kvm_iofilter_sample *s)
 {
-	__u64 n = __sync_fetch_and_add(&record.nr_samples, 1);
-	struct kvm_iofilter_sample *to = &record.samples[n % RECORD_MAX];
+	struct kvm_iofilter_sample *to;
+	__u64 n;
 
+	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE) {
+		n = __sync_fetch_and_add(&record.nr_written, 1);
+		to = &record.written[n % RECORD_MAX];
+	} else {
+		n = __sync_fetch_and_add(&record.nr_samples, 1);
+		to = &record.samples[n % RECORD_MAX];
+	}
 	to->t0 = s->t0;
 	to->t1 = s->t1;
 	to->addr = s->addr;

@@ -22,9 +22,10 @@ struct record {
 	__u32 answer_from, pad; /* punt the first so many reads all the same */
 
 	/* To the test. */
-	__u64 nr, nr_samples;
+	__u64 nr, nr_samples, nr_written;
 	struct record_access log[RECORD_MAX];
 	struct kvm_iofilter_sample samples[RECORD_MAX];
+	struct kvm_iofilter_sample written[RECORD_MAX]; /* KVM_IOFILTER_SAMPLE_WRITE */
 };
 
 #endif /* SELFTESTS_RECORD_H */

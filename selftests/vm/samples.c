@@ -419,18 +419,32 @@ static void two_vcpus_write(void)
 {
 	struct recorder rec;
 	struct vmm *vmm = setup_two(&rec);
+	const struct kvm_iofilter_sample *s;
+	__u64 n;
 
+	vmm_run(vmm, 1, guest_b, 0); /* settles the writes before this one */
+	n = rec.r->nr_written;
 	vmm_start(vmm, 0, guest_a_writes, 0);
 	while (!a_in_vmm)
 		usleep(1000);
 	vmm_run(vmm, 1, guest_b, 0);
 	TEST_EQ(recorder_access(&rec, 0)->vcpu, 1);
 	TEST_ASSERT(recorder_access(&rec, 0)->flags & KVM_IOFILTER_REQ_BUSY, "a write in flight does not make a read busy");
+	TEST_EQ(rec.r->nr_written, n);
 	a_may_go = 1;
 	while (stage != 1)
 		usleep(1000);
 	vmm_run(vmm, 1, guest_b, 0);
 	TEST_EQ(recorder_access(&rec, 0)->flags & KVM_IOFILTER_REQ_BUSY, 0);
+	/* And the program is told that it is done, once. */
+	TEST_EQ(rec.r->nr_written, n + 1);
+	s = &rec.r->written[n % RECORD_MAX];
+	TEST_EQ(s->flags, KVM_IOFILTER_SAMPLE_WRITE);
+	TEST_EQ(s->vcpu, 0);
+	TEST_EQ(s->addr, PORT);
+	TEST_EQ(s->len, 4);
+	TEST_ASSERT(s->t0 < s->t1 && s->t1 >= recorder_access(&rec, 0)->now, "done at %llu, B read at %llu", s->t1,
+		    recorder_access(&rec, 0)->now);
 	stage = 2;
 	vmm_join(vmm, 0);
 	teardown(&rec, vmm);

@@ -28,11 +28,16 @@
 /* Newest value that any run has seen, and where the first of the runs under way began. Values are unwrapped. */
 static atomic64_t newest = ATOMIC64_INIT(0);
 static u64 base_value, base_tsc;
+static u32 tsc_per_ms;
 static int running;
 static DEFINE_MUTEX(running_lock);
 
+/* Handed from one run to the other, so that each read comes after another vCPU's last one. */
+static DEFINE_SPINLOCK(hand);
+static const struct run *held_last;
+
 struct run {
-	u64 reads, back, cross, ones, others, started;
+	u64 reads, back, cross, ones, others, handed, started;
 	u64 value, tsc; /* of the last read, unwrapped */
 	u64 max_gap, max_back;
 	char mode[8];
@@ -46,7 +51,7 @@ struct run {
  */
 static u64 unwrap(u64 value, u64 tsc, u64 now, u32 v)
 {
-	u64 guess = value + mul_u64_u64_div_u64(now - tsc, PMTIMER_HZ, 1000ULL * tsc_khz);
+	u64 guess = value + mul_u64_u64_div_u64(now - tsc, PMTIMER_HZ, 1000ULL * tsc_per_ms);
 
 	return guess + sign_extend32(v - (u32)guess, PMTIMER_WIDTH - 1);
 }
@@ -111,7 +116,7 @@ static void other_access(struct run *r)
 static int loop(struct run *r, u64 reads, u64 seconds)
 {
 	u64 end = seconds ? get_jiffies_64() + seconds * HZ : U64_MAX;
-	int mixed = !strcmp(r->mode, "mixed"), poll = !strcmp(r->mode, "poll");
+	int lock = !strcmp(r->mode, "lock"), mixed = lock || !strcmp(r->mode, "mixed"), poll = !strcmp(r->mode, "poll");
 	u64 before;
 	u32 v;
 
@@ -132,6 +137,11 @@ static int loop(struct run *r, u64 reads, u64 seconds)
 	while (r->reads < reads) {
 		if (mixed && get_random_u32_below(64) == 0)
 			other_access(r);
+		if (lock) {
+			spin_lock(&hand);
+			r->handed += held_last != r;
+			held_last = r;
+		}
 		before = atomic64_read_acquire(&newest);
 		v = inl(r->port);
 		r->reads++;
@@ -139,6 +149,8 @@ static int loop(struct run *r, u64 reads, u64 seconds)
 			r->ones++;
 		if (!poll)
 			saw(r, before, v);
+		if (lock)
+			spin_unlock(&hand);
 		if (!(r->reads & 255)) {
 			if (signal_pending(current) || get_jiffies_64() >= end)
 				break;
@@ -150,9 +162,9 @@ static int loop(struct run *r, u64 reads, u64 seconds)
 	mutex_unlock(&running_lock);
 	snprintf(r->reply, sizeof(r->reply),
 		 "{\"reads\": %llu, \"elapsed_ns\": %llu, \"back\": %llu, \"cross\": %llu, \"max_back\": %llu, \"max_gap\": %llu, "
-		 "\"ones\": %llu, \"others\": %llu, \"last\": %u}\n",
+		 "\"ones\": %llu, \"others\": %llu, \"handed\": %llu, \"last\": %u}\n",
 		 r->reads, jiffies64_to_nsecs(get_jiffies_64() - r->started), r->back, r->cross, r->max_back, r->max_gap,
-		 r->ones, r->others, v);
+		 r->ones, r->others, r->handed, v);
 	return 0;
 }
 
@@ -212,7 +224,8 @@ static ssize_t portclock_write(struct file *file, const char __user *ubuf, size_
 		if (!strcmp(how, "in") || !strcmp(how, "ins") || !strcmp(how, "out") || !strcmp(how, "outs"))
 			err = one_access(r, how, width, count);
 	} else if (sscanf(line, "%7s %llu %llu %i", r->mode, &reads, &seconds, (int *)&port) >= 2 &&
-		   (!strcmp(r->mode, "port") || !strcmp(r->mode, "mixed") || !strcmp(r->mode, "poll"))) {
+		   (!strcmp(r->mode, "port") || !strcmp(r->mode, "mixed") || !strcmp(r->mode, "poll") ||
+		    !strcmp(r->mode, "lock"))) {
 		r->port = port;
 		err = loop(r, reads, seconds);
 	}
@@ -246,8 +259,21 @@ static const struct proc_ops portclock_ops = {
 	.proc_write = portclock_write,
 };
 
+/* The kernel does not know the TSC's rate if its own calibration failed, as it does without kvmclock on a busy host. */
+static u32 __init tsc_calibrate(void)
+{
+	u32 first = inl(PMTIMER_PORT), ticks;
+	u64 tsc = rdtsc();
+
+	do
+		ticks = (inl(PMTIMER_PORT) - first) & MASK;
+	while (ticks < PMTIMER_HZ / 20);
+	return div_u64((rdtsc() - tsc) * (PMTIMER_HZ / 1000), ticks);
+}
+
 static int __init portclock_init(void)
 {
+	tsc_per_ms = tsc_khz ?: tsc_calibrate();
 	return proc_create("portclock", 0600, NULL, &portclock_ops) ? 0 : -ENOMEM;
 }
 

@@ -12,6 +12,7 @@ unsigned int sim_left;
 char sim_strings[VM_VCPUS][1024];
 enum sim_clause sim_without;
 u64 vm_log_from;
+static struct vm *the_vm;
 
 void vm_fail(struct vm *vm, const char *fmt, ...)
 {
@@ -49,6 +50,7 @@ struct vm *vm_new(int vcpus)
 	struct vm *vm = calloc(1, sizeof(*vm));
 	int i;
 
+	the_vm = vm;
 	vm->kvm.max_vcpus = VM_VCPUS;
 	vm->kvm.created_vcpus = vcpus;
 	vm->kvm.vcpus = vm->kvm_vcpus;
@@ -276,6 +278,7 @@ static void to_user(struct vcpu *c, int port, u64 addr, int len, int count, enum
 	c->io = io;
 	c->answered = false;
 	if (addr) {
+		c->kvm.mmio_fragments[0].gpa = addr;
 		c->kvm.mmio_needed = true;
 		c->kvm.stat.mmio_exits++;
 		c->run.mmio.phys_addr = addr;
@@ -381,6 +384,22 @@ void vm_answer(struct vm *vm, int v, int i)
 	val = c->vmm_val[i] & mask;
 	memcpy(d->initial.bus == KVM_IOFILTER_MMIO ? c->run.mmio.data : c->page.bytes + i * d->initial.len, &val, d->initial.len);
 	vm_log(vm, v, "the VMM answers %lld of %s%s", c->vmm_val[i], d->name, vm->frozen ? " (its clock stands)" : "");
+}
+
+/* filter.c's */
+void iofilter_moved(struct iofilter *f, u64 now)
+{
+	int i;
+
+	for (i = 0; i < VM_DEVS; i++) {
+		struct iofilter *g = the_vm->devs[i].f;
+
+		if (!g || g == f)
+			continue;
+		atomic_inc(&g->nr_pending);
+		if (xchg(&g->moved, now))
+			atomic_dec(&g->nr_pending);
+	}
 }
 
 void iofilter_dev_gone(struct iofilter_dev *d)

@@ -184,6 +184,7 @@ struct kvm_vcpu {
 	struct kvm *kvm;
 	int vcpu_idx, mode;
 	bool wants_to_run, mmio_needed;
+	struct { u64 gpa; } mmio_fragments[2];
 	struct { u64 fpu_reload, mmio_exits; } stat;
 	struct {
 		unsigned long regs[17];

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A VM with an HPET under the real filter: KVM's side of an exit, and QEMU's device (devices/hpet.c), in steps that tests put in
+ * any order; and an oracle that compares each answer of the filter with what the device would say at that very moment.
+ * Time stands within a step.
+ */
+#ifndef SELFTESTS_HPETSIM_H
+#define SELFTESTS_HPETSIM_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include "iofilter.h"
+#include <iofilter/hpet.h>
+
+/* The device's names are those of the program, too. */
+#define hpet_read  device_read
+#define hpet_write device_write
+#include "../../devices/hpet.c"
+#undef hpet_read
+#undef hpet_write
+
+#define US	   1000ULL
+#define MS	   1000000ULL
+#define SIM_VCPUS  4
+#define NOTHING	   (~0ULL)
+
+extern struct iofilter_hpet hpet;
+extern struct kvm_iofilter_ops hpet_ops;
+
+u64 sim_now, sim_base;
+unsigned int sim_left;
+char sim_strings[64][1024];
+enum sim_clause sim_without;
+
+enum phase { IN_GUEST, LEAVING, RETURNED, IN_VMM, PERFORMED };
+
+struct vcpu {
+	struct kvm_vcpu kvm;
+	struct kvm_run run;
+	u64 page[512];
+	enum phase phase;
+	bool write, ours; /* the access under way; to the HPET */
+	u64 offset, val, least; /* least: of a counter, known before it began */
+	u32 len, changes;
+	u64 got; /* the newest value read .. */
+	u64 whole; /* .. of the counter's low half: all of it */
+	bool by_filter;
+};
+
+static struct sim {
+	struct kvm kvm;
+	struct kvm_vcpu *kvm_vcpus[SIM_VCPUS];
+	struct vcpu vcpus[SIM_VCPUS];
+	struct iofilter f;
+	struct hpet device;
+	u64 offset; /* of the VMM's clock against ours */
+	u64 known; /* the counter is this, at least: somebody has read it */
+	u32 changes; /* of the counter's past: what was known is void */
+	bool trace;
+	char failure[300];
+	u64 answered, answered_wide, answered_regs, punted;
+} sim;
+
+static void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void sim_log(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!sim.trace)
+		return;
+	printf("# %10.3f us  ", (double)(sim_now - 1000 * MS) / US);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+}
+
+#define sim_fail(fmt, ...) \
+	do { \
+		if (!sim.failure[0]) { \
+			snprintf(sim.failure, sizeof(sim.failure), fmt, ##__VA_ARGS__); \
+			sim_log("FAILS: %s", sim.failure); \
+		} \
+	} while (0)
+
+/* What the module wants of the rest of the kernel. */
+void sim_stopped(void) {}
+void sim_spin(void) {}
+void sim_cost(u64 ns) { (void)ns; }
+void iofilter_dev_gone(struct iofilter_dev *d) { (void)d; }
+static u64 told; /* how often the program has said that the clock moved */
+void iofilter_moved(struct iofilter *f, u64 now) { (void)f, (void)now; told++; }
+
+bool sim_delay(u64 ns)
+{
+	sim_now += ns;
+	return false;
+}
+
+static u64 sim_clock(void *unused)
+{
+	(void)unused;
+	return sim_now + sim.offset;
+}
+
+static void sim_attach(void)
+{
+	static const struct iofilter_hpet *initial;
+
+	if (!initial)
+		initial = memcpy(malloc(sizeof(hpet)), &hpet, sizeof(hpet));
+	memcpy(&hpet, initial, sizeof(hpet));
+	hpet.counter.clock.calibrating = 0;
+	iofilter_slots_free(&sim.f);
+	memset(&sim.f, 0, sizeof(sim.f));
+	sim.f.ops = &hpet_ops;
+	sim.f.flags = hpet_ops.flags;
+	sim.f.nr_ranges = 1;
+	sim.f.devs[0] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .range = hpet_ops.ranges[0] };
+	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
+		abort();
+	iofilter_slots_attached(&sim.f, &sim.kvm);
+}
+
+static void sim_begin(int vcpus)
+{
+	bool trace = sim.trace;
+	u64 answered = sim.answered, wide = sim.answered_wide, regs = sim.answered_regs, punted = sim.punted;
+	char failure[sizeof(sim.failure)];
+	int i;
+
+	memcpy(failure, sim.failure, sizeof(failure));
+
+	if (sim.f.slots)
+		iofilter_slots_free(&sim.f);
+	memset(&sim, 0, sizeof(sim));
+	memcpy(sim.failure, failure, sizeof(failure));
+	sim.trace = trace;
+	sim.answered = answered;
+	sim.answered_wide = wide;
+	sim.answered_regs = regs;
+	sim.punted = punted;
+	sim_now = 1000 * MS;
+	sim.kvm.max_vcpus = sim.kvm.created_vcpus = vcpus;
+	sim.kvm.vcpus = sim.kvm_vcpus;
+	for (i = 0; i < vcpus; i++) {
+		struct kvm_vcpu *k = &sim.vcpus[i].kvm;
+
+		sim.kvm_vcpus[i] = k;
+		k->kvm = &sim.kvm;
+		k->vcpu_idx = i;
+		k->run = &sim.vcpus[i].run;
+		k->arch.pio_data = sim.vcpus[i].page;
+		k->wants_to_run = true;
+	}
+	sim.device.clock = sim_clock;
+	hpet_reset(&sim.device);
+	sim_attach();
+}
+
+/* The nearest value to what the device shows with these low 32 bits. */
+static u64 widen(u32 low)
+{
+	u64 ticks = hpet_ticks(&sim.device);
+
+	return ticks + (__s32)(low - (u32)ticks);
+}
+
+static bool counter_at(u64 offset, u32 len)
+{
+	return (offset == HPET_MAIN_CNT && (len == 4 || len == 8)) || (offset == HPET_MAIN_CNT + 4 && len == 4);
+}
+
+/* A value of the counter has come to the guest: nobody may have known a later one before the read began. */
+static void consume(struct vcpu *v, const char *from)
+{
+	u64 least, most;
+
+	if (!counter_at(v->offset, v->len))
+		return;
+	if (v->offset == HPET_MAIN_CNT + 4) {
+		least = v->got << 32;
+		most = least + 0xffffffff;
+	} else {
+		least = most = v->len == 8 ? v->got : v->whole;
+	}
+	/* QEMU's counter wraps at 2^64 ns. */
+	if (v->changes != sim.changes || least >> 58)
+		return;
+	if (v->len == 8 && sim.device.split && !v->by_filter)
+		return; /* may be torn */
+	if (most < v->least)
+		sim_fail("vCPU %d: %#llx from the %s, and %#llx had been known before", v->kvm.vcpu_idx, v->got, from, v->least);
+	sim.known = max(sim.known, least);
+}
+
+static void check_answer(struct vcpu *v)
+{
+	u64 want = device_read(&sim.device, v->offset, v->len), lag = hpet.counter.clock.bracket / TICK_NS + 1;
+	u64 ticks = hpet_ticks(&sim.device);
+	bool right;
+	int i;
+
+	sim.answered++;
+	sim.answered_wide += counter_at(v->offset, v->len) && (v->len == 8 || v->offset & 4);
+	sim.answered_regs += !counter_at(v->offset, v->len);
+	for (i = 0; i < sim.kvm.created_vcpus; i++)
+		if (sim.vcpus[i].phase != IN_GUEST && sim.vcpus[i].write && sim.vcpus[i].ours)
+			sim_fail("vCPU %d is answered while a write of vCPU %d is under way", v->kvm.vcpu_idx, i);
+	if (!counter_at(v->offset, v->len))
+		right = v->got == want;
+	else if (!(sim.device.config & HPET_ENABLE_CNF))
+		right = false;
+	else if (v->len == 8)
+		right = v->got <= ticks && v->got + lag >= ticks;
+	else if (v->offset & 4)
+		right = v->got == (u32)(ticks >> 32) || v->got == (u32)((ticks - lag) >> 32);
+	else
+		right = (u32)((u32)ticks - v->got) <= lag;
+	if (!right)
+		sim_fail("vCPU %d: %u bytes at %#llx are answered %#llx, the device %s %#llx", v->kvm.vcpu_idx, v->len, v->offset, v->got,
+			 sim.device.config & HPET_ENABLE_CNF ? "shows" : "is halted and shows", want);
+}
+
+/* The guest's instruction. @drawn: left to the VMM whatever the program thinks. Return: whether the filter has answered. */
+static bool sim_access(int n, bool write, u64 offset, u64 val, u32 len, bool drawn)
+{
+	static struct kvm_iofilter_ops punt;
+	struct vcpu *v = &sim.vcpus[n];
+	int err;
+
+	v->write = write;
+	v->ours = true;
+	v->offset = offset;
+	v->val = val;
+	v->len = len;
+	v->least = sim.known;
+	v->changes = sim.changes;
+	v->got = 0;
+	punt = hpet_ops;
+	punt.read = NULL;
+	if (drawn)
+		sim.f.ops = &punt;
+	if (write)
+		err = iofilter_dev_ops.write(&v->kvm, &sim.f.devs[0].dev, HPET_BASE + offset, len, &val);
+	else
+		err = iofilter_dev_ops.read(&v->kvm, &sim.f.devs[0].dev, HPET_BASE + offset, len, &v->got);
+	sim.f.ops = &hpet_ops;
+	v->by_filter = !err;
+	sim_log("vCPU %d %s %u bytes at %#llx%s", n, write ? "writes" : "reads", len, offset, err ? ": to the VMM" : "");
+	if (!err) {
+		sim_log("vCPU %d has %#llx from the filter", n, v->got);
+		if (write)
+			sim_fail("a write was answered");
+		v->whole = widen(v->got);
+		check_answer(v);
+		consume(v, "filter");
+		return true;
+	}
+	sim.punted++;
+	v->phase = LEAVING;
+	v->kvm.mmio_fragments[0].gpa = HPET_BASE + offset;
+	v->kvm.mmio_needed = true;
+	v->kvm.stat.mmio_exits++;
+	v->run.mmio.phys_addr = HPET_BASE + offset;
+	v->run.mmio.len = len;
+	v->run.mmio.is_write = write;
+	return false;
+}
+
+/* Another device, or (@mmio false) a signal. */
+static void sim_other(int n, bool mmio)
+{
+	struct vcpu *v = &sim.vcpus[n];
+
+	v->ours = v->write = false;
+	v->phase = LEAVING;
+	if (mmio) {
+		v->kvm.mmio_fragments[0].gpa = 0xfee00000;
+		v->kvm.mmio_needed = true;
+		v->kvm.stat.mmio_exits++;
+		v->run.mmio.phys_addr = 0xfee00000;
+		v->run.mmio.len = 4;
+		v->run.mmio.is_write = 0;
+	}
+}
+
+static void perform(struct vcpu *v)
+{
+	u64 before = hpet_ticks(&sim.device);
+
+	if (!v->ours) {
+		memset(v->run.mmio.data, 0x5a, 8);
+	} else if (v->write) {
+		device_write(&sim.device, v->offset, v->val, v->len);
+		if (hpet_ticks(&sim.device) < before) {
+			sim.changes++;
+			sim.known = 0;
+		}
+	} else {
+		v->got = device_read(&sim.device, v->offset, v->len);
+		v->whole = widen(v->got);
+		memcpy(v->run.mmio.data, &v->got, v->len);
+	}
+}
+
+/* The next step of the exit that vCPU @n is in. */
+static void sim_step(int n)
+{
+	struct vcpu *v = &sim.vcpus[n];
+
+	switch (v->phase) {
+	case IN_GUEST:
+		return;
+	case LEAVING:
+		v->kvm.stat.fpu_reload++;
+		v->phase = RETURNED;
+		return;
+	case RETURNED:
+		v->kvm.wants_to_run = false;
+		v->phase = IN_VMM;
+		return;
+	case IN_VMM:
+		perform(v);
+		sim_log("vCPU %d: the VMM %s", n, !v->ours ? "is done with something else" : v->write ? "has written" : "has read");
+		v->phase = PERFORMED;
+		return;
+	case PERFORMED:
+		v->kvm.wants_to_run = true;
+		v->kvm.mmio_needed = false;
+		v->phase = IN_GUEST;
+		if (v->ours && !v->write) {
+			sim_log("vCPU %d has %#llx from the VMM", n, v->got);
+			consume(v, "VMM");
+		}
+	}
+}
+
+static void sim_finish(int n, u64 ns)
+{
+	while (sim.vcpus[n].phase != IN_GUEST) {
+		sim_now += ns;
+		sim_step(n);
+	}
+}
+
+/* An access from its beginning to its end, 2 us if it goes to the VMM. */
+static u64 sim_whole(int n, bool write, u64 offset, u64 val, u32 len, bool drawn)
+{
+	sim_access(n, write, offset, val, len, drawn);
+	sim_finish(n, 700);
+	return sim.vcpus[n].got;
+}
+
+enum sim_stop { STOP, LOAD, RESET };
+
+/* The VM is stopped for @ns, with all that its vCPUs had begun, its clock with it; and goes on, perhaps as another. */
+static void sim_pause(u64 ns, enum sim_stop how, s64 jump)
+{
+	int i;
+
+	for (i = 0; i < sim.kvm.created_vcpus; i++) {
+		struct vcpu *v = &sim.vcpus[i];
+
+		if (v->phase == IN_GUEST)
+			sim_other(i, false);
+		while (v->phase != PERFORMED)
+			sim_step(i);
+		/* QEMU completes the access that was under way (immediate_exit). */
+		sim_step(i);
+		v->kvm.stat.fpu_reload++;
+	}
+	sim_now += ns;
+	sim.offset += jump - ns;
+	if (how == RESET)
+		hpet_reset(&sim.device);
+	if (how == LOAD)
+		sim.device.offset += jump & 1 ? 0 : jump / 2;
+	/* No state has a counter that ran before it was zero. */
+	if ((s64)(sim_clock(NULL) + sim.device.offset) < 0)
+		sim.device.offset = -sim_clock(NULL);
+	if (how != STOP) {
+		sim.known = 0;
+		sim.changes++;
+	}
+	sim_log("the VM was stopped for %llu us%s", ns / US, how == RESET ? ", and reset" : how == LOAD ? ", and another state loaded" : "");
+}
+
+#endif /* SELFTESTS_HPETSIM_H */

@@ -1,0 +1,34 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""attach without a device's name: all that apply to the VM, and for each that does not a line that says why."""
+from guest import IOFILTER, Guest, check, main, say, sh, status
+
+
+def attached(guest):
+    return sorted(d["device"] for d in status(guest.pid))
+
+
+def test():
+    with Guest(paused=True, image=False) as guest:
+        attach = IOFILTER, "attach", "--pid", str(guest.pid), "--pin"
+        out = sh(*attach).stdout
+        say(out)
+        everything = attached(guest)
+        check({"hpet", "pmtimer"} <= set(everything), f"attached: {everything}")
+        check(out.count("attached to VM") == len(everything), "each was named")
+
+        again = sh(*attach, fail=False)
+        say(again.stdout)
+        check(again.returncode == 1 and again.stdout.count("already attached") == len(everything), "a second time: refused, with reasons")
+        check(attached(guest) == everything, "and nothing has changed")
+
+        sh(IOFILTER, "detach", "--pid", str(guest.pid), "pmtimer")
+        out = sh(*attach).stdout
+        say(out)
+        check("hpet: not attached: " in out and "pmtimer: attached" in out, "one was missing: it is attached, and the other said why not")
+        check(attached(guest) == everything, "all are there again")
+        sh(IOFILTER, "detach", "--pid", str(guest.pid))
+        check(not attached(guest), "detached, all of them")
+
+
+main(test)

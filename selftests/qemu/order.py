@@ -1,0 +1,58 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's vCPUs hand a lock back and forth; whoever has it reads the port and compares with the value that the one before
+saw. Other devices' exits come in between, audits too, and the host is busy with other work for the last quarter. No step back.
+
+  order.py [CPUS [CPU]]     2 vCPUs of "max" by default. QEMU= names another QEMU."""
+import os
+import subprocess
+import sys
+
+from guest import SCALE, Filter, Guest, check, main, punted, say
+
+READS = 2000000 if os.environ.get("TORTURE") == "1" else int(20000 * SCALE)
+
+
+def run(guest, cpus, reads):
+    """@reads on each vCPU. All of their results."""
+    each = " & ".join(f"taskset {1 << i:x} clock lock {reads} > /tmp/{i}" for i in range(cpus))
+    guest.begin(f"{each} & wait; cat {' '.join(f'/tmp/{i}' for i in range(cpus))}")
+    _, lines = guest.end(600 + reads * cpus / 500)
+    rows = [guest.parse(line) for line in lines]
+    check(len(rows) == cpus, f"every vCPU gave a result: {lines}")
+    return rows
+
+
+def judge(rows, reads, what):
+    for r in rows:
+        say(f"{what}: {r}")
+    check(all(r["reads"] == reads for r in rows), f"{what}: each vCPU read {reads} times")
+    check(sum(r["back"] + r["cross"] for r in rows) == 0, f"{what}: no value below one seen before, on no vCPU")
+    handed = sum(r["handed"] for r in rows)
+    check(handed > reads / 100, f"{what}: the lock changed hands {handed} times")
+
+
+def test():
+    cpus = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+    with Guest(cpus=cpus, cpu=sys.argv[2] if len(sys.argv) > 2 else "max", append="clocksource=hpet") as guest:
+        say(guest.qmp.cmd("query-version")["qemu"])
+        guest.boot()
+        filt = Filter(guest)
+        judge(run(guest, cpus, READS * 3 // 4), READS * 3 // 4, "quiet host")
+        load = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]
+        try:
+            judge(run(guest, cpus, READS // 4), READS // 4, "busy host")
+        finally:
+            for p in load:
+                p.kill()
+                p.wait()
+        st = filt.status()
+        say(f"answered {st['answered']} of {st['reads']}, punted {st['punted']}; {st['clock']}")
+        check(st["answered"] > st["reads"] / 2, f"{st['answered']} answered of {st['reads']}, wanted most")
+        check(st["punted"]["audit"] > 0, f"{st['punted']['audit']} audits, wanted some")
+        check(punted(st) > st["punted"]["audit"], "punts for other reasons were mixed in")
+        check(st["clock"]["fuse"] == "ok" and st["clock"]["moves"] == 0, "the clock did not move, and the fuse is whole")
+        filt.detach()
+
+
+main(test)
