@@ -36,7 +36,7 @@ headers=/lib/modules/${kernel##*/vmlinuz-}/build
 mkdir -p "$out/kmod"
 cp -r "$src"/kmod/. "$ROOT/include" "$out/kmod/"
 make -s -C "$headers" M="$out/kmod" modules > "$out/kmod/log" 2>&1 || { cat "$out/kmod/log" >&2; die "building the guest's module failed"; }
-cp "$out/kmod/portclock.ko" "$out/root/"
+cp "$out"/kmod/*.ko "$out/root/"
 
 install -m 755 "$src/init" "$out/root/init"
 (cd "$out/root" && find . -print0 | cpio -0 -o -H newc -R 0:0 --quiet) | gzip -1 > "$image.new"

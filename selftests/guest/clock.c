@@ -7,6 +7,7 @@
  *                                          (mixed: other accesses in between; lock: that, and all runs hand one lock around)
  *   clock sync TTY                         for each byte that comes in at TTY, the time; until a "q"
  *   clock access in|out|ins|outs PORT WIDTH [COUNT] one access of that width and what it gave, by the same module
+ *   clock hpet whole|halves|low|mixed READS the HPET's main counter, by the module kmod/hpetclock.c
  *
  * Ends after READS, or after SECONDS if that is not 0 and comes first. Exit status 1 if the clock ever stepped back.
  */
@@ -71,11 +72,12 @@ static int sync_clock(const char *tty)
 static int by_module(int argc, char **argv)
 {
 	char line[256] = "", reply[512];
-	int fd = open("/proc/portclock", O_RDWR), i;
+	const char *path = strcmp(argv[0], "hpet") ? "/proc/portclock" : "/proc/hpetclock";
+	int fd = open(path, O_RDWR), i;
 	ssize_t n;
 
 	if (fd < 0) {
-		fprintf(stderr, "clock: /proc/portclock: %s (portclock.ko not loaded?)\n", strerror(errno));
+		fprintf(stderr, "clock: %s: %s (its module is not loaded?)\n", path, strerror(errno));
 		return 2;
 	}
 	for (i = 0; i < argc; i++) {
@@ -101,6 +103,7 @@ int main(int argc, char **argv)
 		return by_module(argc - 1, argv + 1);
 	fprintf(stderr, "usage: clock gettime|port|mixed|lock|poll READS [SECONDS] [PORT]\n"
 			"       clock sync TTY\n"
-			"       clock access in|out|ins|outs PORT WIDTH [COUNT]\n");
+			"       clock access in|out|ins|outs PORT WIDTH [COUNT]\n"
+			"       clock hpet whole|halves|low|mixed READS\n");
 	return 2;
 }
