@@ -18,11 +18,10 @@ find_kernel() {
 	echo "$k"
 }
 
-# The QEMU that emulates the test machine: setup.sh says why it may not be the installed one. EMULATOR= picks another.
-find_emulator() {
+# The other QEMU that tests attach to, beside the installed one.
+find_qemu10() {
 	local q=${KVM_IOFILTER_SRC:-/usr/local/src/kvm-iofilter}/qemu/usr/bin/qemu-system-x86_64
 
-	[ -z "${EMULATOR:-}" ] || q=$EMULATOR
 	[ -x "$q" ] || q=$(command -v qemu-system-x86_64) || die "no qemu-system-x86_64: run 'make setup'"
 	echo "$q"
 }

@@ -336,7 +336,7 @@ class Exits:
         offsets = []
         for pid, all_of in found.items():
             if len(all_of) < 100:
-                raise Failed(f"only {len(all_of)} reads of VM {pid} were traced in {8 * seconds} s")
+                raise Hung(f"only {len(all_of)} reads of VM {pid} were traced in {8 * seconds} s")
             offsets.append(max((wrapped(o - all_of[0]), o) for o in all_of)[1])
         return offsets
 
