@@ -57,7 +57,6 @@ rm -f "$log"/{booted,status,output,console,vng.out}
 	printf 'cd %q && . scripts/lib.sh\nlog=%q\nexec < /dev/null >> "$log/output" 2>&1\n: > "$log/booted"\n' "$ROOT" "$log"
 	echo 'me=vm'
 	echo '[ -e /dev/kvm ] || modprobe kvm-amd 2>/dev/null || modprobe kvm-intel'
-	echo 'scripts/heartbeat.py &'
 	echo 'coproc scripts/hold-vm.py; read -r _ <&"${COPROC[0]}"'
 	[ -z "$module" ] || echo '(load_modules) || { echo 125 > "$log/status"; sync; exit; }'
 	printf '%q ' "$@"
