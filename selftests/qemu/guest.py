@@ -170,7 +170,7 @@ class Guest:
             pass
         return self
 
-    def boot(self, timeout=240):
+    def boot(self, timeout=150):
         """Wait for the guest's shell, at the first boot or after a reset.
 
         Now and then the emulated SVM loses an interrupt of a nested guest, and its boot hangs. As long as no filter was ever on it, it

@@ -17,7 +17,7 @@ def run(guest, cpus, reads):
     """@reads on each vCPU. All of their results."""
     each = " & ".join(f"taskset {1 << i:x} clock lock {reads} > /tmp/{i}" for i in range(cpus))
     guest.begin(f"{each} & wait; cat {' '.join(f'/tmp/{i}' for i in range(cpus))}")
-    _, lines = guest.end(600 + reads * cpus / 500)
+    _, lines = guest.end(120 + reads * cpus / 200)
     rows = [guest.parse(line) for line in lines]
     check(len(rows) == cpus, f"every vCPU gave a result: {lines}")
     return rows

@@ -18,7 +18,7 @@ def loops(guest, seconds):
 
 
 def results(guest, seconds):
-    _, lines = guest.end(seconds * 10 + 120)
+    _, lines = guest.end(seconds * 2 + 60)
     rows = [guest.parse(line) for line in lines]
     check(len(rows) == 2, f"both vCPUs gave a result: {lines}")
     say(rows)

@@ -17,7 +17,7 @@ def test():
     with Guest(cpus=2) as guest:
         guest.boot()
         filt = Filter(guest)
-        judge(guest.json(f"clock mixed {reads}", 600 * SCALE), reads)
+        judge(guest.json(f"clock mixed {reads}", 200 * SCALE), reads)
         st = filt.status()
         say(st["punted"])
         check(st["answered"] > 0.8 * reads, f"{st['answered']} of {reads} reads answered, wanted most")
@@ -26,7 +26,7 @@ def test():
 
         each = reads // 20
         guest.begin(f"taskset 1 clock port {each} > /tmp/0 & taskset 2 clock mixed {each} > /tmp/1; wait; cat /tmp/0 /tmp/1")
-        status, lines = guest.end(600 * SCALE)
+        status, lines = guest.end(150 * SCALE)
         check(status == 0 and len(lines) == 2, f"both vCPUs gave a result: {lines}")
         for line in lines:
             judge(guest.parse(line), each)

@@ -43,7 +43,7 @@ def begin(guest, seconds):
 
 
 def end(guest, seconds):
-    _, lines = guest.end(seconds * 20 + 240)
+    _, lines = guest.end(seconds * 5 + 100)
     rows = [guest.parse(line) for line in lines]
     check(len(rows) == CPUS, f"every vCPU gave a result: {lines}")
     return rows
