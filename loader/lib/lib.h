@@ -49,7 +49,20 @@ const struct device *device_find(const char *name);
 int device_unknown(const char *name);
 
 /* object.c: programs and maps, loaded but not attached. */
-enum { OP_READ, OP_WRITE, OP_SAMPLE, NR_OPS };
+enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };
+
+/* Where the ops keep their programs: pointers of libbpf's, descriptors or ids. */
+static inline void **ops_prog(struct kvm_iofilter_ops *ops, int op)
+{
+	void **const progs[NR_OPS] = {
+		[OP_READ] = (void **)&ops->read,
+		[OP_WRITE] = (void **)&ops->write,
+		[OP_SAMPLE] = (void **)&ops->sample,
+		[OP_QUIESCE] = (void **)&ops->quiesce,
+	};
+
+	return progs[op];
+}
 
 struct object {
 	struct bpf_object *bpf; /* NULL: pinned */
