@@ -45,29 +45,43 @@ static inline __u32 pit_next(__u32 state, enum pit_op op, __u32 rw)
 	return pit_state(read == PIT_WORD_MSB ? PIT_RW_WORD : read, 0, 0);
 }
 
+/* The same for a set of states, a bit each: a nibble holds those that differ in the flip-flop, a half those that differ in that and in the latch. */
+static inline __u32 pit_next_set(__u32 set, enum pit_op op, __u32 rw)
+{
+	switch (op) {
+	case PIT_OP_LATCH:
+		return (set & ~0x000f000fu) | (set & 0x000f000fu) << 4 * (rw & 3);
+	case PIT_OP_STATUS:
+		return ((set | set >> 16) & 0xffff) << 16;
+	case PIT_OP_PROGRAM:
+		return ((set | set >> 1 | set >> 2 | set >> 3) & 0x11111111u) << ((rw - 1) & 3);
+	default:
+		break;
+	}
+	return set >> 16 |				       /* the status is read */
+	       (set >> 12 & 0xf) << 8 |			       /* the LSB of a latched word */
+	       (set >> 8 & 0xf) | (set >> 4 & 0xf) |	       /* the last byte of a latch */
+	       (set & 3) | (set & 4) << 1 | (set & 8) >> 1;    /* nothing is latched */
+}
+
+/* The only state in @set, or -1. */
+static inline __s32 pit_only(__u32 set)
+{
+	if (!set || set & (set - 1))
+		return -1;
+	return (set & 0xaaaaaaaau ? 1 : 0) | (set & 0xccccccccu ? 2 : 0) | (set & 0xf0f0f0f0u ? 4 : 0) | (set & 0xff00ff00u ? 8 : 0) |
+	       (set & 0xffff0000u ? 16 : 0);
+}
+
 /* The VMM has got, or will get, such an access. */
 static inline void pit_step(struct pit_channel *c, enum pit_op op, __u32 rw)
 {
-	__u32 from = c->states, to = 0, only = 0, n = 0;
-	int i;
-
 	if (c->state >= 0) {
 		c->state = pit_next(c->state, op, rw) & (PIT_NR_STATES - 1);
 		return;
 	}
-	iofilter_for(i, PIT_NR_STATES) {
-		if (from >> i & 1)
-			to |= 1u << (pit_next(i, op, rw) & (PIT_NR_STATES - 1));
-	}
-	iofilter_for(i, PIT_NR_STATES) {
-		if (to >> i & 1) {
-			only = i;
-			n++;
-		}
-	}
-	c->states = to;
-	if (n == 1)
-		c->state = only;
+	c->states = pit_next_set(c->states, op, rw);
+	c->state = pit_only(c->states);
 }
 
 /* An access whose effect on flip-flop and latches is not known. */
@@ -91,17 +105,19 @@ static inline enum pit_kind pit_kind(const struct pit_channel *c)
 	return PIT_STATE_READ(s) == PIT_RW_MSB || PIT_STATE_READ(s) == PIT_WORD_MSB ? PIT_MSB : PIT_LSB;
 }
 
-/* Is a sequence begun by the filter in flight? */
+/* Sequences begun by the filter that are in flight. */
 static inline __u32 pit_in_flight(const struct pit_channel *c)
 {
-	return c->pair || c->latched || c->status_latched;
+	return (__u32)!!c->pair + !!c->latched + c->status_latched;
 }
 
 /* The channel is not what we think, until the guest programs it again. */
-static inline void pit_forget(struct iofilter_pit *p, struct pit_channel *c)
+PIT_PROG int pit_forget(struct iofilter_pit *p PIT_ARG, struct pit_channel *c PIT_ARG)
 {
-	if (pit_in_flight(c))
-		c->cuts++;
+	__u32 cut = pit_in_flight(c);
+
+	c->cuts += cut;
+	p->head.cut += cut;
 	p->forgotten += c->programmed;
 	c->programmed = 0;
 	c->count = 0;
@@ -115,15 +131,30 @@ static inline void pit_forget(struct iofilter_pit *p, struct pit_channel *c)
 	iofilter_clock_unprove(&c->clock);
 	c->clock.bounded = 0;
 	pit_blur(c);
+	return 0;
+}
+
+/* The guest's bit 4 goes on from the VMM's. */
+static inline void pit_cut_odd(struct iofilter_pit *p)
+{
+	p->cuts += p->odd;
+	p->head.cut += p->odd;
+	p->odd = 0;
 }
 
 static inline void pit_forget_system(struct iofilter_pit *p)
 {
-	p->cuts += p->odd;
+	pit_cut_odd(p);
 	p->gate = PIT_UNKNOWN;
 	p->data = PIT_UNKNOWN;
 	p->toggle = PIT_UNKNOWN;
-	p->odd = 0;
+}
+
+/* The order of accesses to the channel is not known. */
+static inline void pit_conflict(struct iofilter_pit *p, struct pit_channel *c)
+{
+	p->conflicts++;
+	pit_forget(p, c);
 }
 
 #endif /* IOFILTER_PIT_MODEL_H */

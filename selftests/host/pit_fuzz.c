@@ -5,7 +5,7 @@
  * every value that the VMM itself answers must agree exactly; a value that the filter answers must be one that the guest's
  * device showed at this moment or shortly before, and not before the last that the guest knows of.
  */
-#include <iofilter/pit_sample.h>
+#include <iofilter/pit_access.h>
 #include <devices/pit.h>
 #include "host.h"
 
@@ -236,7 +236,7 @@ static void settle(struct sim *s, int vcpu)
 	s->open.t1 = s->now;
 	s->open.flags = vcpu == s->open_vcpu ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
 	s->open_vcpu = -1;
-	pit_sample(s->pit, &s->open);
+	pit_on_sample(s->pit, &s->open);
 }
 
 /* Sequences that nobody can end: go on with what the VMM has. */
@@ -294,7 +294,7 @@ static void run_op(struct sim *s, const struct op *op)
 	req.now = s->now;
 	s->exit_at[op->vcpu] = s->now;
 	settle(s, op->vcpu);
-	handled = op->write ? pit_write(s->pit, &req) : pit_read(s->pit, &req);
+	handled = op->write ? pit_on_write(s->pit, &req) : pit_on_read(s->pit, &req);
 	cut(s);
 	if (handled) {
 		s->answered++;
