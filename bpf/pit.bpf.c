@@ -76,7 +76,7 @@ int BPF_PROG(pit_quiesce, int last)
 SEC(".struct_ops.link")
 struct kvm_iofilter_ops pit_ops = {
 	.vm_fd = -1,
-	.flags = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE,
+	.flags = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE | KVM_IOFILTER_F_ALONE,
 	.read = (void *)pit_read,
 	.write = (void *)pit_write,
 	.sample = (void *)pit_sample,

@@ -29,7 +29,12 @@ enum kvm_iofilter_ops_flags {
 	KVM_IOFILTER_F_CLOCK = 1 << 0,
 	/* Punted reads are followed up, and ->sample() is called with the VMM's answers. Needs F_CLOCK. */
 	KVM_IOFILTER_F_SAMPLE = 1 << 1,
-	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE,
+	/*
+	 * The device must be in the VMM: where the kernel has one of its own on a range of the filter (KVM's PIT), attaching fails with
+	 * EADDRINUSE. What such a device takes never comes to the VMM.
+	 */
+	KVM_IOFILTER_F_ALONE = 1 << 2,
+	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE | KVM_IOFILTER_F_ALONE,
 };
 
 /* kvm_iofilter_req.flags */
