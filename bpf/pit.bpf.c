@@ -24,7 +24,6 @@ char LICENSE[] SEC("license") = "GPL";
 
 #define CHANNEL                                              \
 	{                                                    \
-		.state = -1,                                 \
 		.states = PIT_ANY_STATE,                     \
 		.clock = {                                   \
 			.freq = PIT_HZ,                      \

@@ -105,8 +105,8 @@ struct pit_channel {
 	__u8 write_state; /* 1 .. 3, or PIT_WORD_MSB */
 	__u8 write_latch;
 	__u8 pad[3];
-	__s32 state;	  /* read flip-flop and latches, see pit_model.h; -1: one of those in @states */
-	__u32 states;
+	__u32 states;	  /* that its read flip-flop and latches may be in, see pit_model.h */
+	__u32 pad2;
 
 	/* Overlay. */
 	__u8 pair;	  /* the LSB of an unlatched pair was answered, the MSB is next */
@@ -114,7 +114,7 @@ struct pit_channel {
 	__u8 status_latched;
 	__u8 status;
 	__u16 latch;
-	__u16 pad2;
+	__u16 pad3;
 
 	/* A load that is in flight to the VMM, or was when last seen: it happened at @load_at or later. */
 	__u32 loading;

@@ -168,7 +168,6 @@ static inline void pit_init(struct iofilter_pit *p)
 	int i;
 
 	for (i = 0; i < PIT_CHANNELS; i++) {
-		p->channels[i].state = -1;
 		p->channels[i].states = PIT_ANY_STATE;
 		p->channels[i].clock.freq = PIT_HZ;
 		p->channels[i].clock.width = 64;

@@ -25,14 +25,14 @@ static inline int pit_read_overlay(struct pit_channel *c, struct kvm_iofilter_re
 		return 1;
 	}
 	/* A status that the VMM has comes first. */
-	if (c->state >= 0 && PIT_STATE_STATUS(c->state))
+	if (pit_has_status(c))
 		return 0;
 	if (c->latched) {
 		req->val = pit_byte(c->latch, c->latched == PIT_RW_MSB);
 		c->latched = c->latched == PIT_RW_WORD ? PIT_RW_MSB : 0;
 		return 1;
 	}
-	if (!c->pair || (c->state >= 0 && PIT_STATE_LATCHED(c->state)))
+	if (!c->pair || pit_has_count(c))
 		return 0;
 	c->pair = 0;
 	req->val = pit_byte(pit_value(c->mode, c->count, pit_ticks(pit_virt_forced(c, v, req->now))), 1);
@@ -49,7 +49,7 @@ static inline __u32 pit_read_live(struct iofilter_pit *p, struct pit_channel *c,
 
 	if (!c->programmed || (kind != PIT_LSB && kind != PIT_MSB))
 		return IOFILTER_PUNT_UNPROVEN;
-	word = PIT_STATE_READ(c->state);
+	word = pit_flipflop(c);
 	/* The VMM has answered the LSB: the MSB is its, too. */
 	if (word == PIT_WORD_MSB)
 		return IOFILTER_PUNT_SHAPE;

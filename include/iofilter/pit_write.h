@@ -14,8 +14,8 @@ enum { PIT_LATCH_COUNT = 1, PIT_LATCH_STATUS = 2, PIT_LATCH_DO = 4 };
  */
 PIT_PROG int pit_latch_one(struct pit_channel *c PIT_ARG, const struct kvm_iofilter_req *req PIT_ARG, __u32 what)
 {
-	int count = what & PIT_LATCH_COUNT && !c->latched && !PIT_STATE_LATCHED(c->state);
-	int status = what & PIT_LATCH_STATUS && !c->status_latched && !PIT_STATE_STATUS(c->state);
+	int count = what & PIT_LATCH_COUNT && !c->latched;
+	int status = what & PIT_LATCH_STATUS && !c->status_latched;
 	struct iofilter_vcpu *v = pit_vcpu(c, req->vcpu);
 	struct pit_time t = {};
 	__u64 virt = 0;
@@ -23,8 +23,11 @@ PIT_PROG int pit_latch_one(struct pit_channel *c PIT_ARG, const struct kvm_iofil
 
 	if (!v)
 		return IOFILTER_PUNT_VCPU;
-	if (!c->programmed || c->state < 0)
+	/* Which of the two sides' a read takes first, the filter must know. */
+	if (!c->programmed || (count && (pit_has_count(c) < 0 || pit_has_status(c) < 0)) || (status && pit_has_status(c) < 0))
 		return IOFILTER_PUNT_UNPROVEN;
+	count &= !pit_has_count(c);
+	status &= !pit_has_status(c);
 	if (count) {
 		if (!pit_narrow_enough(c, pit_period(c->mode, c->count ? c->count : 1)))
 			return IOFILTER_PUNT_UNPROVEN;
@@ -59,7 +62,7 @@ PIT_PROG int pit_latch_punted(struct iofilter_pit *p PIT_ARG, struct pit_channel
 	/* The guest's device would ignore this; the VMM's, which does not know of our latch, will not. */
 	if ((what & PIT_LATCH_COUNT && c->latched) || (what & PIT_LATCH_STATUS && c->status_latched))
 		pit_conflict(p, c);
-	if (what & PIT_LATCH_COUNT && c->state >= 0 && !PIT_STATE_LATCHED(c->state)) {
+	if (what & PIT_LATCH_COUNT && !pit_has_count(c)) {
 		c->latch_at = req->now;
 		c->latch_end = 0;
 		c->latch_vcpu = req->vcpu;
