@@ -60,7 +60,6 @@ struct iofilter_speaker {
 	__u8 doubt;	    /* a snapshot may have been loaded: data and toggle must be seen again */
 	__u32 pad;
 	__u64 load;	    /* the load time for which there is no doubt */
-	__u64 newest;	    /* nothing older than this is answered any more */
 
 	/* The newest write, still at the VMM. */
 	__u32 write_open;

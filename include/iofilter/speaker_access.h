@@ -150,7 +150,6 @@ static inline void speaker_judge(struct iofilter_speaker *p, const struct kvm_io
 	p->shown = 0;
 	p->samples++;
 	p->last_sample_at = p->shown_t1;
-	p->newest = iofilter_max(p->newest, p->shown_t1);
 	if (p->proof == IOFILTER_FUSED)
 		return;
 	same = p->doubt || ((p->toggle == PIT_UNKNOWN || p->toggle == toggle) &&
@@ -209,7 +208,7 @@ static inline int speaker_enter(struct iofilter_speaker *p, const struct kvm_iof
 }
 
 /* May this read be answered? */
-static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iofilter_req *req, __u64 now,
+static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iofilter_req *req,
 				const struct kvm_iofilter_pit_channel *ch)
 {
 	if (p->proof == IOFILTER_FUSED)
@@ -222,12 +221,12 @@ static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iof
 		return IOFILTER_PUNT_BUSY;
 	if (p->doubt)
 		return IOFILTER_PUNT_SUSPECT;
-	if ((__s64)(now - p->last_sample_at) > (__s64)p->audit) {
+	if ((__s64)(req->now - p->last_sample_at) > (__s64)p->audit) {
 		p->audits++;
 		return IOFILTER_PUNT_AUDIT;
 	}
 	/* An edge is near, or the mode is none that is answered. */
-	if (speaker_outs(ch, now - IOFILTER_TOLERANCE_NS, now + p->lead) == SPEAKER_EITHER)
+	if (speaker_outs(ch, ch->at - IOFILTER_TOLERANCE_NS, ch->at + p->lead) == SPEAKER_EITHER)
 		return IOFILTER_PUNT_UNPROVEN;
 	return IOFILTER_ANSWERED;
 }
@@ -247,7 +246,6 @@ static inline int speaker_read_locked(struct iofilter_speaker *p, struct kvm_iof
 	struct kvm_iofilter_pit_channel ch = {};
 	__u32 why = IOFILTER_PUNT_BUSY, outs;
 	int err = speaker_enter(p, req, &ch);
-	__u64 now = iofilter_max(req->now, p->newest);
 
 	/* An unknown number of reads: each inverts bit 4. */
 	if (req->flags & KVM_IOFILTER_REQ_STRING) {
@@ -258,10 +256,10 @@ static inline int speaker_read_locked(struct iofilter_speaker *p, struct kvm_iof
 		return speaker_punt(p, IOFILTER_PUNT_SHAPE);
 	}
 	if (!err) {
-		outs = speaker_outs(&ch, now, now);
-		why = speaker_forced(p, &ch, outs) ? IOFILTER_ANSWERED : speaker_may(p, req, now, &ch);
+		/* Where it may be about to change: not yet. */
+		outs = speaker_outs(&ch, ch.at - IOFILTER_TOLERANCE_NS, ch.at - IOFILTER_TOLERANCE_NS);
+		why = speaker_forced(p, &ch, outs) ? IOFILTER_ANSWERED : speaker_may(p, req, &ch);
 		if (why == IOFILTER_ANSWERED) {
-			p->newest = now;
 			p->odd ^= 1;
 			req->val = (ch.gate ? PIT_61_GATE : 0) | p->data * PIT_61_DATA | (p->toggle ^ p->odd) * PIT_61_REFRESH |
 				   (outs & SPEAKER_HIGH ? PIT_61_OUT : 0);

@@ -39,7 +39,7 @@ struct vcpu {
 	uint64_t entered, last; /* req->now; of the access before */
 	int away;
 	/* A punt that is not settled. */
-	int mark, lost, write;
+	int mark, lost, write, wrote; /* wrote: another one before it, a write */
 	uint64_t t0;
 	uint8_t val;
 	int asked;		/* the VMM has carried it out */
@@ -61,6 +61,7 @@ struct sim {
 
 	/* Bit 4 over a run of reads that overlap. */
 	int reading, reads, ones, first, tainted;
+	int64_t last_load;
 	int seen_refresh;	/* the guest's, before this run; -1: none */
 	uint64_t pauses, odd_pauses, races, odd_races; /* pauses: what may have been some */
 	uint64_t cuts;
@@ -91,6 +92,9 @@ static int out_at(const struct shown_state *st, enum vmm vmm, uint64_t t)
 	int out;
 
 	clock_at = t + st->lead;
+	/* A count that is read just when it is loaded. */
+	if ((__s64)clock_at < st->c.count_load_time)
+		clock_at = st->c.count_load_time;
 	out = pit_get_out(&p, 2);
 	return vmm == QEMU7 && st->c.mode == 1 ? !out : out;
 }
@@ -126,7 +130,7 @@ static int speaker_channel(const struct kvm_iofilter_req *req, struct kvm_iofilt
 	const struct pit_counter *c = &current->k.counters[2];
 
 	(void)req;
-	*ch = (struct kvm_iofilter_pit_channel){ .load = c->count_load_time, .count = c->count, .mode = c->mode, .gate = c->gate };
+	*ch = (struct kvm_iofilter_pit_channel){ .at = current->now, .load = c->count_load_time, .count = c->count, .mode = c->mode, .gate = c->gate };
 	return 0;
 }
 
@@ -158,7 +162,8 @@ static void vmm_access(struct sim *s, struct vcpu *v)
 			v->val = vmm_read(s);
 		break;
 	default:
-		s->data = op->val >> 1 & 1;
+		/* Of a string the filter sees the first. */
+		s->data = (op->val >> 1 & 1) ^ (op->kind == STRING_WRITE);
 		s->k.counters[2].gate = op->val & 1;
 		kernel_set(s);
 	}
@@ -220,15 +225,13 @@ static int possible(struct sim *s, uint64_t from, uint8_t val, int forced)
 		uint64_t begin = st->since > from ? st->since : from;
 
 		if (st->data == !!(val & PIT_61_DATA) && st->c.gate == !!(val & PIT_61_GATE)) {
-			for (t = begin; t < end; t += STEP)
+			for (t = forced ? begin - st->lead - IOFILTER_TOLERANCE_NS : begin; t < end; t += STEP)
 				if (out_at(st, s->vmm, t) == !!(val & PIT_61_OUT))
 					return 1;
 			if (out_at(st, s->vmm, end) == !!(val & PIT_61_OUT))
 				return 1;
-			/* The one before it has no say: its time was over. */
-			if (forced && out_at(st, s->vmm, begin - st->lead) == !!(val & PIT_61_OUT))
-				return 1;
 		}
+		/* The one before it has no say: its time was over. */
 		if (st->since <= from)
 			break;
 		end = st->since;
@@ -241,6 +244,14 @@ static void settle_one(struct sim *s, int i, int self, int *busy)
 	struct vcpu *v = &s->v[i];
 	struct kvm_iofilter_sample sample = { .t0 = v->t0, .t1 = s->now, .addr = PIT_SYSTEM, .len = 1, .vcpu = i, .val = v->val };
 
+	if (v->wrote) {
+		v->wrote = 0;
+		sample.t0 = sample.len = 0;
+		sample.flags = KVM_IOFILTER_SAMPLE_WRITE;
+		speaker_on_sample(&s->p, &sample);
+		sample.t0 = v->t0;
+		sample.len = 1;
+	}
 	if (!v->mark)
 		return;
 	if (v->phase == AT_VMM || v->phase == ANSWERED_BY_VMM) {
@@ -249,7 +260,16 @@ static void settle_one(struct sim *s, int i, int self, int *busy)
 	}
 	sample.flags = (self ? 0 : KVM_IOFILTER_SAMPLE_OTHER) | (v->write ? KVM_IOFILTER_SAMPLE_WRITE :
 								 v->lost ? KVM_IOFILTER_SAMPLE_LOST : 0);
-	/* Where another exit has overwritten the mark of a write, its time is not known. */
+	/* Another thread is at it just now. */
+	if (self && v->write && v->lost) {
+		v->mark = 0;
+		v->wrote = 1;
+		*busy = 1;
+		return;
+	}
+	/* It may also see something else. */
+	if (sample.flags & KVM_IOFILTER_SAMPLE_LOST || (sample.flags & KVM_IOFILTER_SAMPLE_OTHER && rnd() % 4 == 0))
+		sample.val = rnd() & 0xff;
 	v->mark = 0;
 	speaker_on_sample(&s->p, &sample);
 }
@@ -279,7 +299,8 @@ static void process(struct sim *s, int i)
 		.away = v->away ? v->entered - v->last : 0,
 	};
 
-	s->pauses += req.away >= SPEAKER_LOAD_NS;
+	s->pauses += req.away >= SPEAKER_LOAD_NS && s->last_load != s->k.counters[2].count_load_time;
+	s->last_load = s->k.counters[2].count_load_time;
 	v->last = v->entered;
 	v->away = 0;
 	settle_one(s, i, 1, &busy);
@@ -338,7 +359,7 @@ static void stop(struct sim *s, const struct op *op)
 		if (s->v[i].at != UINT64_MAX)
 			s->v[i].at += op->pause;
 	s->now += op->pause;
-	s->lead = rnd() % 16 ? rnd() % 200 : rnd() % SPEAKER_LEAD_NS;
+	s->lead = rnd() % 16 ? (int)(rnd() % 200) - 50 : (int)(rnd() % SPEAKER_LEAD_NS);
 	if (op->reset) {
 		clock_at = s->now;
 		pit_reset(&s->k);
@@ -462,7 +483,7 @@ static int run(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t worl
 	s->p.audit = SPEAKER_AUDIT_NS;
 	s->p.data = s->p.toggle = PIT_UNKNOWN;
 	s->now = 5 * IOFILTER_NSEC_PER_SEC;
-	s->lead = rnd() % 200;
+	s->lead = (int)(rnd() % 200) - 50;
 	s->k.clock = sim_clock;
 	clock_at = s->now;
 	pit_power_on(&s->k);
