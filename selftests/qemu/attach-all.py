@@ -14,7 +14,8 @@ def test():
         out = sh(*attach).stdout
         say(out)
         everything = attached(guest)
-        check({"hpet", "pmtimer"} <= set(everything), f"attached: {everything}")
+        check({"hpet", "pmtimer", "speaker"} <= set(everything), f"attached: {everything}")
+        check("pit: not attached: " in out and "attach speaker instead" in out, "and why not the PIT: it is KVM's own")
         check(out.count("attached to VM") == len(everything), "each was named")
 
         again = sh(*attach, fail=False)
