@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /sys/kernel/debug/kvm_iofilter/filters: a row per range of every attached filter. Read-only, so lockdown allows it. */
+/*
+ * /sys/kernel/debug/kvm_iofilter/: filters, a row per range of every attached filter; drains, what detaches have cut off. Read-only, so
+ * lockdown allows it.
+ */
 #include <linux/debugfs.h>
 #include "iofilter.h"
 
@@ -35,10 +38,21 @@ static int filters_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(filters);
 
+static int drains_show(struct seq_file *m, void *unused)
+{
+	seq_puts(m, "drained cut_off sequences\n");
+	mutex_lock(&iofilter_mutex);
+	seq_printf(m, "%llu %llu %llu\n", iofilter_drains.drained, iofilter_drains.cut_off, iofilter_drains.sequences);
+	mutex_unlock(&iofilter_mutex);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(drains);
+
 void iofilter_debugfs_init(void)
 {
 	iofilter_dir = debugfs_create_dir("kvm_iofilter", NULL);
 	debugfs_create_file("filters", 0444, iofilter_dir, NULL, &filters_fops);
+	debugfs_create_file("drains", 0444, iofilter_dir, NULL, &drains_fops);
 }
 
 void iofilter_debugfs_exit(void)

@@ -7,6 +7,7 @@
  * kvm_put_kvm(), so it takes no mutex and only queues work.
  */
 #include <linux/capability.h>
+#include <linux/delay.h>
 #include <linux/file.h>
 #include <linux/kallsyms.h>
 #include <linux/timekeeping.h>
@@ -14,6 +15,7 @@
 
 LIST_HEAD(iofilter_filters);
 DEFINE_MUTEX(iofilter_mutex);
+struct iofilter_drains iofilter_drains;
 /* Changes of the list, for those in a vCPU's thread: that one may not wait for the mutex, whose holder may wait for kvm->srcu. */
 static DEFINE_SPINLOCK(iofilter_list_lock);
 
@@ -252,9 +254,38 @@ static struct iofilter *iofilter_find(const struct bpf_link *link)
 	return NULL;
 }
 
+/*
+ * Let the guest end what the program has begun, for a short time only: a guest may never read its second byte, and our caller is an
+ * exiting process or holds BPF's update_mutex.
+ */
+static void iofilter_drain(const struct kvm_iofilter_ops *ops)
+{
+	int ms = 0;
+
+	while (ops->quiesce(0) > 0 && ms++ < KVM_IOFILTER_DRAIN_MS)
+		usleep_range(1000, 1100);
+}
+
+/* No access comes any more. */
+static void iofilter_drained(const struct iofilter *f, const struct kvm_iofilter_ops *ops)
+{
+	int cut = max(ops->quiesce(1), 0);
+
+	mutex_lock(&iofilter_mutex);
+	iofilter_drains.drained += !cut;
+	iofilter_drains.cut_off += !!cut;
+	iofilter_drains.sequences += cut;
+	mutex_unlock(&iofilter_mutex);
+	if (!cut)
+		return;
+	pr_notice_ratelimited(pr_iofilter "%s of VM %d was detached with %d sequences in flight: the guest gets their rest from the VMM\n",
+			      f->name, f->pid, cut);
+}
+
 /* The link goes: under update_mutex when it is detached, without it when its last descriptor is closed. */
 void iofilter_unreg(void *kdata, struct bpf_link *link)
 {
+	const struct kvm_iofilter_ops *ops = kdata;
 	struct iofilter *f;
 	struct kvm *kvm;
 
@@ -271,7 +302,11 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 
 	kvm = iofilter_get_kvm(f);
 	if (kvm) {
+		if (ops->quiesce)
+			iofilter_drain(ops);
 		iofilter_bus_del(kvm, f);
+		if (ops->quiesce)
+			iofilter_drained(f, ops);
 		iofilter_put_kvm_later(f);
 	} else {
 		/* The destructors signal it, not the death work: that may be waiting for the update_mutex we hold. */

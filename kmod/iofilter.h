@@ -112,7 +112,15 @@ struct iofilter {
 /* main.c */
 extern struct workqueue_struct *iofilter_wq;
 
+/* Detaches of filters that have a ->quiesce(), since the module was loaded. */
+struct iofilter_drains {
+	u64 drained; /* nothing was in flight at the end */
+	u64 cut_off; /* something was .. */
+	u64 sequences; /* .. so many sequences in all */
+};
+
 /* filter.c */
+extern struct iofilter_drains iofilter_drains; /* under iofilter_mutex */
 extern struct list_head iofilter_filters;
 extern struct mutex iofilter_mutex; /* iofilter_filters; inside BPF's update_mutex, outside slots_lock */
 int iofilter_reg(void *kdata, struct bpf_link *link);

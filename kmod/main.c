@@ -192,10 +192,16 @@ static void stub_sample(struct kvm_iofilter_sample *sample)
 {
 }
 
+static int stub_quiesce(int last)
+{
+	return 0;
+}
+
 static struct kvm_iofilter_ops iofilter_cfi_stubs = {
 	.read = stub_read,
 	.write = stub_write,
 	.sample = stub_sample,
+	.quiesce = stub_quiesce,
 };
 
 static struct bpf_struct_ops iofilter_struct_ops = {

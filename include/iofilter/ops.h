@@ -80,6 +80,7 @@ struct kvm_iofilter_req {
 };
 
 #define KVM_IOFILTER_MAX_DELAY_NS 100000000ULL
+#define KVM_IOFILTER_DRAIN_MS 20
 
 /* kvm_iofilter_sample.flags */
 enum kvm_iofilter_sample_flags {
@@ -142,6 +143,15 @@ struct kvm_iofilter_ops {
 
 	/* Called once for each settled answer or write, before the ->read() that follows. Optional; needs F_SAMPLE. */
 	void (*sample)(struct kvm_iofilter_sample *sample);
+
+	/*
+	 * The filter is about to go, and whoever removes it may not have drained it (a loader that was killed). Called with @last 0 and
+	 * vCPUs running, then again every millisecond while the result is not 0, for KVM_IOFILTER_DRAIN_MS at most: begin no new
+	 * sequence, finish those in flight. Called once with @last 1 when no access can come any more: what is in flight now is cut off.
+	 *
+	 * Optional. Not called when the VM went first. Return: how many sequences are in flight.
+	 */
+	int (*quiesce)(int last);
 
 	__u32 nr_ranges; /* 1 .. KVM_IOFILTER_MAX_RANGES */
 	__u32 pad;

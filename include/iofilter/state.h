@@ -9,7 +9,7 @@
 #include <iofilter/ops.h>
 
 #define IOFILTER_STATE_MAP   ".data.state"
-#define IOFILTER_STATE_MAGIC 0x696f66696c743031ULL /* "iofilt01" */
+#define IOFILTER_STATE_MAGIC 0x696f66696c743032ULL /* "iofilt02" */
 
 /* What became of an access. One counter each; the names are those of status and its JSON. */
 enum iofilter_verdict {
@@ -60,8 +60,21 @@ struct iofilter_head {
 	__u32 size;    /* of the whole state in bytes, head included */
 	char device[KVM_IOFILTER_NAME_LEN];
 	__s32 pid; /* of the VMM, written by the loader; 0: not attached yet */
-	__u32 pad;
+	/*
+	 * Written by the loader before it detaches: begin no new sequence, finish those in flight. Also set by ->quiesce(). A device
+	 * whose accesses stand alone has no use for it.
+	 */
+	__u32 drain;
 	__u64 attached_at; /* CLOCK_REALTIME, s, written by the loader */
+	/*
+	 * Sequences that the filter has begun and the guest has not ended (a latched byte not read yet, the second byte of a pair): the VMM
+	 * does not know of them. Written by the program.
+	 */
+	__u32 in_flight;
+	__u32 pad;
+	__u64 cut; /* sequences that could not be ended here: the guest got their rest from the VMM */
 };
+
+_Static_assert(sizeof(struct iofilter_head) == 64, "programs and loaders of other versions read it");
 
 #endif /* IOFILTER_STATE_H */

@@ -74,6 +74,9 @@ static void print_counts(const struct iofilter_info *i)
 static void print_state(const struct iofilter_info *i)
 {
 	print_counts(i);
+	if (i->in_flight || i->cut || i->draining)
+		printf("    in flight %u read sequences; %llu cut off%s\n", i->in_flight, (unsigned long long)i->cut,
+		       i->draining ? "; draining" : "");
 	print_proof(i);
 	if (i->bounded)
 		printf("    clock     known to %.3f us, last sample %.1f ms ago; "

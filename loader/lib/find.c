@@ -77,12 +77,15 @@ static int prog_state(__u32 prog_id)
 
 static int ops_state(const struct kvm_iofilter_ops *ops)
 {
-	__u32 ids[NR_OPS] = { (unsigned long)ops->read, (unsigned long)ops->write, (unsigned long)ops->sample };
+	struct kvm_iofilter_ops copy = *ops;
 	int i, fd = -1;
+	void *id;
 
-	for (i = 0; i < NR_OPS && fd < 0; i++)
-		if (ids[i])
-			fd = prog_state(ids[i]);
+	for (i = 0; i < NR_OPS && fd < 0; i++) {
+		id = *ops_prog(&copy, i);
+		if (id)
+			fd = prog_state((unsigned long)id);
+	}
 	return fd;
 }
 

@@ -134,9 +134,8 @@ static int from_elf(struct object *o, const char *device, const struct iofilter_
 	if (err)
 		return err;
 	/* libbpf keeps the programs where the kernel will have their addresses. */
-	progs[OP_READ] = (void *)o->ops.read;
-	progs[OP_WRITE] = (void *)o->ops.write;
-	progs[OP_SAMPLE] = (void *)o->ops.sample;
+	for (i = 0; i < NR_OPS; i++)
+		progs[i] = *ops_prog(&o->ops, i);
 	if (keep_fd >= 0 && state)
 		kept = keep_state(o, state, keep_fd);
 	err = bpf_object__load(o->bpf);
@@ -190,7 +189,7 @@ int object_open(struct object *o, const char *device, const struct iofilter_opts
 {
 	int err = host_check();
 
-	*o = (struct object){ .ops_fd = -1, .state_fd = -1, .prog_fds = { -1, -1, -1 } };
+	*o = (struct object){ .ops_fd = -1, .state_fd = -1, .prog_fds = { -1, -1, -1, -1 } };
 	if (err)
 		return err;
 	log_begin();
@@ -220,19 +219,8 @@ int object_fill(struct object *o, int vm_fd)
 				info.value_size, sizeof(v));
 	v.ops = o->ops;
 	v.ops.vm_fd = vm_fd;
-	v.ops.read = NULL;
-	v.ops.write = NULL;
-	v.ops.sample = NULL;
-	for (i = 0; i < NR_OPS; i++) {
-		void *fd = (void *)(long)(o->prog_fds[i] < 0 ? 0 : o->prog_fds[i]);
-
-		if (i == OP_READ)
-			v.ops.read = fd;
-		else if (i == OP_WRITE)
-			v.ops.write = fd;
-		else
-			v.ops.sample = fd;
-	}
+	for (i = 0; i < NR_OPS; i++)
+		*ops_prog(&v.ops, i) = (void *)(long)(o->prog_fds[i] < 0 ? 0 : o->prog_fds[i]);
 	if (!bpf_map_update_elem(o->ops_fd, &zero, &v, 0))
 		return 0;
 	switch (errno) {
@@ -263,5 +251,5 @@ void object_close(struct object *o)
 		for (i = 0; i < NR_OPS; i++)
 			close_fd(o->prog_fds[i]);
 	}
-	*o = (struct object){ .ops_fd = -1, .state_fd = -1, .prog_fds = { -1, -1, -1 } };
+	*o = (struct object){ .ops_fd = -1, .state_fd = -1, .prog_fds = { -1, -1, -1, -1 } };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
  * Programs and maps that bpftool pinned. It leaves the struct_ops map empty, and the kernel does not tell which op a
- * program is for: that is read off its name, PREFIX_read, PREFIX_write, PREFIX_sample. A wrong guess is refused.
+ * program is for: that is read off its name, PREFIX_read, PREFIX_write, PREFIX_sample, PREFIX_quiesce. A wrong guess is refused.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -9,7 +9,8 @@
 #include <unistd.h>
 #include "lib.h"
 
-static const char *const op_names[NR_OPS] = { [OP_READ] = "read", [OP_WRITE] = "write", [OP_SAMPLE] = "sample" };
+static const char *const op_names[NR_OPS] = { [OP_READ] = "read", [OP_WRITE] = "write", [OP_SAMPLE] = "sample",
+					       [OP_QUIESCE] = "quiesce" };
 
 enum kind { KIND_NONE, KIND_MAP, KIND_PROG };
 
