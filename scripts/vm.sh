@@ -38,7 +38,7 @@ if [ "$host" ]; then
 fi
 
 kernel=$(find_kernel)
-emulator=${EMULATOR:-$(command -v qemu-system-x86_64)} || die "no qemu-system-x86_64: run 'make setup'"
+emulator=${EMULATOR:-$(find_qemu10)} || exit 1
 command -v vng >/dev/null || die "vng not found: run 'make setup' (package virtme-ng)"
 mkdir -p "$O/vm"
 keep=$log
