@@ -77,8 +77,10 @@ static noinline const struct kvm_iofilter_ops *access_string(struct iofilter_vcp
 	if (s->req.count != 1)
 		s->req.flags |= KVM_IOFILTER_REQ_STRING;
 	/* KVM reads on behind the element before: the same instruction. */
-	if (op == OP_READ && s->string_ops && val == s->string_next)
+	if (op == OP_READ && s->string_ops && val == s->string_next) {
+		s->req.flags |= KVM_IOFILTER_REQ_MORE;
 		return s->string_ops;
+	}
 	return ops;
 }
 

@@ -45,6 +45,8 @@ enum kvm_iofilter_req_flags {
 	KVM_IOFILTER_REQ_SLEPT = 1 << 3,
 	/* @count is not 1. So a plain access on a quiet VM has no flag set, and a program can test for that at once. */
 	KVM_IOFILTER_REQ_STRING = 1 << 2,
+	/* ->read(): a further element of the string whose element before was answered. If it is not answered now, it is zero. */
+	KVM_IOFILTER_REQ_MORE = 1 << 4,
 };
 
 /*
