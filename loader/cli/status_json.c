@@ -105,7 +105,13 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 				o, "share",
 				i->reads ? json_object_new_double((double)i->verdicts[IOFILTER_ANSWERED] / i->reads) :
 					   NULL);
-			json_object_object_add(o, "clock", clock_json(i));
+			if (i->rules) {
+				json_add_u64(o, "rules", i->rules);
+				json_add_u64(o, "forgotten", i->forgotten);
+				json_add_u64(o, "absence", i->absence);
+			} else {
+				json_object_object_add(o, "clock", clock_json(i));
+			}
 		}
 		json_object_array_add(list, o);
 	}

@@ -74,6 +74,11 @@ static void print_counts(const struct iofilter_info *i)
 static void print_state(const struct iofilter_info *i)
 {
 	print_counts(i);
+	if (i->rules) {
+		printf("    rules     %u ('iofilter table show' lists them); what writes told was forgotten %llu times; absence %.0f us\n",
+		       i->rules, (unsigned long long)i->forgotten, us(i->absence));
+		return;
+	}
 	if (i->in_flight || i->cut || i->draining)
 		printf("    in flight %u read sequences; %llu cut off%s\n", i->in_flight, (unsigned long long)i->cut,
 		       i->draining ? "; draining" : "");

@@ -7,8 +7,10 @@
 #include "lib.h"
 #include <iofilter/hpet.h>
 #include <iofilter/pmtimer.h>
+#include <iofilter/table.h>
 #include <hpet.skel.h>
 #include <pmtimer.skel.h>
+#include <table.skel.h>
 
 /* Beyond this the options are a slip of the unit. */
 #define TIME_MAX IOFILTER_NSEC_PER_SEC
@@ -168,6 +170,15 @@ static const struct device devices[] = {
 		.version = IOFILTER_HPET_VERSION,
 		.state_size = sizeof(struct iofilter_hpet),
 	},
+	{
+		.name = "table",
+		.elf = table_bpf__elf_bytes,
+		.configure = table_configure,
+		.describe = table_describe,
+		.version = IOFILTER_TABLE_VERSION,
+		.state_size = sizeof(struct iofilter_table),
+		.on_request = true,
+	},
 };
 
 #define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))
@@ -194,7 +205,8 @@ const char *const *iofilter_devices(void)
 {
 	static const char *names[NR_DEVICES + 1];
 
-	for (size_t i = 0; i < NR_DEVICES; i++)
-		names[i] = devices[i].name;
+	for (size_t i = 0, n = 0; i < NR_DEVICES; i++)
+		if (!devices[i].on_request)
+			names[n++] = devices[i].name;
 	return names;
 }

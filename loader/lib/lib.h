@@ -52,10 +52,15 @@ struct device {
 	/* The @i-th clock. Return: false if there are no more. */
 	bool (*clock)(void *state, unsigned int i, struct clock_ref *ref);
 	__u32 version, state_size;
+	bool on_request; /* not among those that are attached when none is named */
 };
 
 const struct device *device_find(const char *name);
 int device_unknown(const char *name);
+
+/* table.c */
+int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void table_describe(const void *state, struct iofilter_info *info);
 
 /* object.c: programs and maps, loaded but not attached. */
 enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };
