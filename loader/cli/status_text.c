@@ -57,8 +57,8 @@ static void print_counts(const struct iofilter_info *i)
 	static const char *const names[] = IOFILTER_VERDICT_NAMES;
 	const char *sep = "";
 
-	printf("    answered  %llu of %llu reads", (unsigned long long)i->verdicts[IOFILTER_ANSWERED],
-	       (unsigned long long)i->reads);
+	printf("    answered  %llu of %llu %s", (unsigned long long)i->verdicts[IOFILTER_ANSWERED], (unsigned long long)i->reads,
+	       i->rules ? "accesses" : "reads");
 	if (i->reads)
 		printf(" (%.2f %%)", 100.0 * i->verdicts[IOFILTER_ANSWERED] / i->reads);
 	printf("\n    punted    ");
