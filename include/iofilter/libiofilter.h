@@ -147,6 +147,12 @@ struct iofilter_info {
 	__u64 proven_for;  /* since the first proof of this run; 0: not proven */
 	__u64 bracket, absence, expiry, best_bracket;
 	__u64 samples, narrow, lost, moves, vanished, audits, suspicions, delays, delay_total;
+
+	/* A device of registers (RTC): of the above only counters, addr, fuse, absence, expiry, best_bracket and the samples. */
+	int no_clock;
+	__u32 known;	 /* registers that are answered at this moment */
+	__u32 published; /* the VMM tells the time */
+	__u64 changes;	 /* registers that changed by themselves, and are not answered any more */
 };
 
 /*

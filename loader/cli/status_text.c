@@ -71,9 +71,24 @@ static void print_counts(const struct iofilter_info *i)
 	puts(*sep ? "" : "nothing");
 }
 
+static void print_registers(const struct iofilter_info *i)
+{
+	if (i->fuse)
+		printf("    proof     fuse blown (%s): too many registers changed by themselves; 'iofilter update --reset' starts anew\n",
+		       fuse_str(i->fuse));
+	printf("    registers %u known, %llu changed by themselves; the time is %s\n", i->known, (unsigned long long)i->changes,
+	       i->published ? "published by the VMM" : "the VMM's to answer");
+	printf("    timing    absence %.0f us, expiry %.0f us; best round trip %.1f us; %llu samples, %llu suspicions\n", us(i->absence),
+	       us(i->expiry), us(i->best_bracket), (unsigned long long)i->samples, (unsigned long long)i->suspicions);
+}
+
 static void print_state(const struct iofilter_info *i)
 {
 	print_counts(i);
+	if (i->no_clock) {
+		print_registers(i);
+		return;
+	}
 	print_proof(i);
 	if (i->bounded)
 		printf("    clock     known to %.3f us, last sample %.1f ms ago; "

@@ -65,7 +65,7 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 	if (!err)
 		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
 	d = device_find(f.ops.name);
-	if (!d || f.state_fd < 0) {
+	if (!d || d->no_clock || f.state_fd < 0) {
 		find_release(&f);
 		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);
 	}

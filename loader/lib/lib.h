@@ -43,6 +43,7 @@ struct device {
 	/* Read what status shows. */
 	void (*describe)(const void *state, struct iofilter_info *info);
 	__u32 version, state_size;
+	bool no_clock; /* its state does not begin with a counter */
 };
 
 const struct device *device_find(const char *name);
