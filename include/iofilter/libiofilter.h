@@ -69,6 +69,8 @@ struct iofilter_opts {
 	__u64 absence;
 	__u64 expiry;
 	int reset; /* iofilter_update(): start with new state, which also clears a blown fuse */
+	/* iofilter_update() with new state: wait so many ms for the guest to end its read sequences; 0: cut them off */
+	unsigned int drain_ms;
 };
 
 /* A filter that this process has attached. */
@@ -104,8 +106,15 @@ enum iofilter_end iofilter_ended(const struct iofilter *f);
 /* Pin link and state under IOFILTER_PIN_DIR/<pid>/<device>/: the filter then outlives this process. */
 int iofilter_pin(struct iofilter *f);
 
-/* Detach, and remove the pins. @f is still to be closed. */
-int iofilter_stop(struct iofilter *f);
+/*
+ * A read sequence that the filter has begun (a latched byte not read yet, the second byte of a pair) is known to it alone. So before a
+ * detach, drain: begin none, and wait for the guest to end those in flight, for so many ms at most. What a guest has not ended
+ * then is cut off: it gets the rest from the VMM, which may not fit.
+ */
+#define IOFILTER_DRAIN_MS 1000
+
+/* Drain for at most @drain_ms, detach, and remove the pins. @f is still to be closed. Return: how many sequences were cut off. */
+int iofilter_stop(struct iofilter *f, unsigned int drain_ms);
 
 /* Let go of the filter. Without a pin, and if no other process holds its link, it is detached. NULL is allowed. */
 void iofilter_close(struct iofilter *f);
@@ -131,6 +140,9 @@ struct iofilter_info {
 
 	int has_state;	   /* the state's layout is known; what follows is valid */
 	__u64 attached_at; /* CLOCK_REALTIME, s */
+	__u32 draining;	   /* begins no new read sequence */
+	__u32 in_flight;   /* read sequences that the guest has not ended */
+	__u64 cut;	   /* .. that could not be ended here */
 	__u64 addr;
 	__u32 width; /* bits */
 	__u64 verdicts[IOFILTER_NR_VERDICTS]; /* accesses by enum iofilter_verdict */
@@ -161,12 +173,16 @@ struct iofilter_info {
  */
 int iofilter_list(pid_t pid, struct iofilter_info **infos);
 
-/* Detach @device from the VM of @pid, whoever attached it, and remove its pins. ENOENT: it is not attached. */
-int iofilter_detach(pid_t pid, const char *device);
+/*
+ * Detach @device from the VM of @pid, whoever attached it, as iofilter_stop() does. ENOENT: it is not attached.
+ * Return: how many sequences were cut off.
+ */
+int iofilter_detach(pid_t pid, const char *device, unsigned int drain_ms);
 
 /*
  * Swap a fresh program under the link of an attached device; no access is lost. The state (proof, counters) is kept
- * if its layout is the same and opts->reset is not set. Return: 1 if the state was kept, 0 if it is new.
+ * if its layout is the same and opts->reset is not set; else the old one is drained first. EBUSY: the guest has not ended its
+ * sequences within opts->drain_ms. Return: 1 if the state was kept, 0 if it is new.
  */
 int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts);
 

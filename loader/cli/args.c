@@ -20,7 +20,8 @@ static void usage(const struct args *a, const char *fmt, ...)
 	exit(EXIT_USAGE);
 }
 
-static unsigned long long number(const struct args *a, const char *what, const char *s, unsigned long long max)
+static unsigned long long number_from(const struct args *a, const char *what, const char *s, unsigned long long min,
+				      unsigned long long max)
 {
 	unsigned long long v;
 	char *end;
@@ -29,9 +30,14 @@ static unsigned long long number(const struct args *a, const char *what, const c
 	v = strtoull(s, &end, 0);
 	if (*s < '0' || *s > '9' || *end)
 		usage(a, "%s '%s' is not a number", what, s);
-	if (errno || !v || v > max)
+	if (errno || v < min || v > max)
 		usage(a, "%s %s is out of range", what, s);
 	return v;
+}
+
+static unsigned long long number(const struct args *a, const char *what, const char *s, unsigned long long max)
+{
+	return number_from(a, what, s, 1, max);
 }
 
 static void timing(struct args *a, const char *s)
@@ -87,6 +93,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_WATCH:
 		a->watch = number(a, "interval", arg, 86400);
 		break;
+	case OPT_DRAIN:
+		a->drain_ms = number_from(a, "drain time", arg, 0, 3600000);
+		break;
 	case OPT_DAEMON:
 		a->daemon = true;
 		break;
@@ -133,6 +142,7 @@ void args_parse(struct args *args, int argc, char **argv, const struct argp_opti
 	const struct argp argp = { .options = options, .parser = parse, .args_doc = usage_args, .doc = doc };
 	static char name[64];
 
+	args->drain_ms = IOFILTER_DRAIN_MS;
 	args->opts.size = sizeof(args->opts);
 	args->cmd = argv[0];
 	snprintf(name, sizeof(name), "iofilter %s", argv[0]);

@@ -22,6 +22,7 @@ enum {
 	OPT_VM_FD,
 	OPT_RESET,
 	OPT_WATCH,
+	OPT_DRAIN,
 };
 
 #define MAX_DEVICES 16
@@ -32,6 +33,7 @@ struct args {
 	pid_t pid;
 	bool need_pid, json, daemon, pin;
 	unsigned int watch; /* s */
+	unsigned int drain_ms;
 	struct iofilter_opts opts;
 	bool takes_devices;
 	const char *devices[MAX_DEVICES];
@@ -47,6 +49,8 @@ struct args {
 #define ROW_WIDTH   { "width", OPT_WIDTH, "BITS", 0, "of the counter: 24 (QEMU, default) or 32", 0 }
 #define ROW_TIMING  { "timing", OPT_TIMING, "BRACKET,ABSENCE,EXPIRY", 0, \
 		      "times of the clock's proof in us; default: auto, measured on the VM's own exits", 0 }
+#define ROW_DRAIN   { "drain", OPT_DRAIN, "MS", 0, \
+		      "how long to wait for the guest to end a read that the filter has begun (default: 1000; 0: not at all)", 0 }
 #define ROW_OBJ	    { "obj", OPT_OBJ, "FILE", 0, "programs from this BPF object file", 0 }
 /* clang-format on */
 
@@ -57,6 +61,8 @@ void args_parse(struct args *args, int argc, char **argv, const struct argp_opti
 /* Print the library's reason (or ours) on stderr. Return: EXIT_REFUSED. */
 int refuse(void);
 int refuse_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* Say on stderr that a detach has cut off @cut sequences; it is done all the same. */
+void warn_cut(const char *device, pid_t pid, int cut);
 
 /* Print @obj on one line per call and release it. Return: EXIT_OK, or EXIT_REFUSED if stdout is gone. */
 int json_print(struct json_object *obj);

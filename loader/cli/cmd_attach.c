@@ -16,6 +16,7 @@ static const struct argp_option options[] = {
 	{ "port", OPT_PORT, "PORT", 0, "where the device is (pmtimer: 0x608; OVMF on pc: 0xb008)", 0 },
 	ROW_WIDTH,
 	ROW_TIMING,
+	ROW_DRAIN,
 	ROW_OBJ,
 	{ "pinned", OPT_PINNED, "DIR", 0, "programs that bpftool pinned in DIR (see below)", 0 },
 	ROW_VM_FD,
@@ -136,10 +137,14 @@ static int attach_all(struct run *r)
 static void stop_all(struct run *r, bool say)
 {
 	for (int i = 0; i < r->n; i++) {
-		if (iofilter_stop(r->f[i]))
+		int cut = iofilter_stop(r->f[i], r->args->drain_ms);
+
+		if (cut < 0)
 			refuse();
 		else if (say)
 			event(r, r->f[i], "detached", "detached from");
+		if (cut > 0)
+			warn_cut(iofilter_device(r->f[i]), r->args->pid, cut);
 	}
 }
 
@@ -150,7 +155,7 @@ static void say_ended(struct run *r, struct iofilter *f)
 	else
 		event(r, f, "detached-by-other", "detached by somebody else from");
 	/* The link is dead already; this removes the pins. */
-	iofilter_stop(f);
+	iofilter_stop(f, 0);
 }
 
 /* Until a signal, or until every filter is gone. */

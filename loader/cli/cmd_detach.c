@@ -5,7 +5,7 @@
 #include <string.h>
 #include "cli.h"
 
-static const struct argp_option options[] = { ROW_PID, ROW_JSON, { 0 } };
+static const struct argp_option options[] = { ROW_PID, ROW_JSON, ROW_DRAIN, { 0 } };
 
 static bool attached(const struct iofilter_info *infos, int n, const char *device)
 {
@@ -37,10 +37,12 @@ int cmd_detach(int argc, char **argv)
 	struct args args = { .need_pid = true, .takes_devices = true };
 	struct json_object *list = NULL;
 	struct iofilter_info *infos;
-	int i, n, ret;
+	int i, n, ret, cut;
 
 	args_parse(&args, argc, argv, options, "--pid PID [DEVICE...]",
 		   "Detach devices from a VM, all without DEVICE, whoever attached them, and remove their pins.\v"
+		   "First the devices are drained: they begin no read sequence, and the guest has --drain to end those that they have "
+		   "begun. One that is cut off is reported; the guest gets its rest from the VMM. "
 		   "When it returns, no access is under way in the filter any more. Needs CAP_SYS_ADMIN.");
 	n = iofilter_list(args.pid, &infos);
 	if (n < 0)
@@ -49,10 +51,13 @@ int cmd_detach(int argc, char **argv)
 	if (args.json && !ret)
 		list = json_object_new_array();
 	for (i = 0; !ret && i < args.nr_devices; i++) {
-		if (iofilter_detach(args.pid, args.devices[i])) {
+		cut = iofilter_detach(args.pid, args.devices[i], args.drain_ms);
+		if (cut < 0) {
 			ret = refuse();
 			break;
 		}
+		if (cut)
+			warn_cut(args.devices[i], args.pid, cut);
 		if (list)
 			json_object_array_add(list, json_object_new_string(args.devices[i]));
 		else

@@ -9,6 +9,7 @@ static const struct argp_option options[] = {
 	{ "reset", OPT_RESET, NULL, 0, "new state: counters start from 0, a blown fuse is replaced", 0 },
 	ROW_WIDTH,
 	ROW_TIMING,
+	ROW_DRAIN,
 	ROW_VM_FD,
 	ROW_VERBOSE,
 	{ 0 },
@@ -29,6 +30,7 @@ int cmd_update(int argc, char **argv)
 		refuse_msg("name one device to update");
 		return EXIT_USAGE;
 	}
+	args.opts.drain_ms = args.drain_ms;
 	kept = iofilter_update(args.pid, args.devices[0], &args.opts);
 	if (kept < 0)
 		return refuse();

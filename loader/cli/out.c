@@ -21,6 +21,12 @@ int refuse(void)
 	return refuse_msg("%s", iofilter_error());
 }
 
+void warn_cut(const char *device, pid_t pid, int cut)
+{
+	refuse_msg("%s: %d read sequences of VM %d were cut off: the guest has not ended them in time, and gets their rest from the VMM",
+		   device, cut, pid);
+}
+
 int json_print(struct json_object *obj)
 {
 	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));

@@ -107,6 +107,9 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 		json_add_u64(o, "attached_at", i->attached_at);
 		json_object_object_add(o, "ranges", ranges_json(i));
 		if (i->has_state) {
+			json_object_object_add(o, "draining", json_object_new_boolean(i->draining));
+			json_add_u64(o, "in_flight", i->in_flight);
+			json_add_u64(o, "cut", i->cut);
 			json_add_u64(o, "addr", i->addr);
 			json_add_u64(o, "width", i->width);
 			json_add_u64(o, "reads", i->reads);

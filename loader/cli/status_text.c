@@ -85,6 +85,9 @@ static void print_registers(const struct iofilter_info *i)
 static void print_state(const struct iofilter_info *i)
 {
 	print_counts(i);
+	if (i->in_flight || i->cut || i->draining)
+		printf("    in flight %u read sequences; %llu cut off%s\n", i->in_flight, (unsigned long long)i->cut,
+		       i->draining ? "; draining" : "");
 	if (i->no_clock) {
 		print_registers(i);
 		return;

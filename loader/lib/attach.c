@@ -178,14 +178,31 @@ int iofilter_pin(struct iofilter *f)
 	return err;
 }
 
-int iofilter_stop(struct iofilter *f)
+/* The detach waits for every access in flight. Return: how many sequences were cut off, or -errno. */
+static int drain_and_detach(int link_fd, int state_fd, unsigned int drain_ms)
 {
-	if (bpf_link_detach(f->link_fd))
-		return lib_fail(-errno, "detaching %s: %s", f->o.ops.name, strerror(errno));
+	__u64 cut = drain_cut(state_fd);
+	int err;
+
+	drain_state(state_fd, drain_ms);
+	if (bpf_link_detach(link_fd)) {
+		err = -errno;
+		drain_state(state_fd, 0);
+		return err;
+	}
+	return drain_cut(state_fd) - cut;
+}
+
+int iofilter_stop(struct iofilter *f, unsigned int drain_ms)
+{
+	int cut = drain_and_detach(f->link_fd, f->o.state_fd, drain_ms);
+
+	if (cut < 0)
+		return lib_fail(cut, "detaching %s: %s", f->o.ops.name, strerror(-cut));
 	if (f->pinned)
 		pin_remove(f->pid, f->o.ops.name);
 	f->pinned = false;
-	return 0;
+	return cut;
 }
 
 void iofilter_close(struct iofilter *f)
@@ -202,7 +219,7 @@ static int not_attached(pid_t pid, const char *device)
 	return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
 }
 
-int iofilter_detach(pid_t pid, const char *device)
+int iofilter_detach(pid_t pid, const char *device, unsigned int drain_ms)
 {
 	struct found f;
 	int err = find_one(pid, device, &f);
@@ -211,9 +228,8 @@ int iofilter_detach(pid_t pid, const char *device)
 		return err;
 	if (!err)
 		return not_attached(pid, device);
-	/* The detach has waited for every access in flight. */
-	err = bpf_link_detach(f.link_fd);
-	if (err)
+	err = drain_and_detach(f.link_fd, f.state_fd, drain_ms);
+	if (err < 0)
 		err = lib_fail(err, "detaching %s from VM %d: %s", device, pid, strerror(-err));
 	else
 		pin_remove(pid, device);
@@ -279,7 +295,13 @@ int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *o
 		find_release(&f);
 		return kept;
 	}
-	err = swap(&o, &f, device, &copy, kept);
+	if (!kept && drain_state(f.state_fd, copy.drain_ms) && copy.drain_ms)
+		err = lib_fail(-EBUSY, "%s: the guest does not end what it has begun to read; try again, or cut it off (--drain 0)",
+			       device);
+	else
+		err = swap(&o, &f, device, &copy, kept);
+	if (err)
+		drain_state(f.state_fd, 0);
 	object_close(&o);
 	find_release(&f);
 	return err ?: kept;

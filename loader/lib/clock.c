@@ -17,14 +17,14 @@ static __u64 monotonic(void)
 	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
 }
 
-static int apply(struct iofilter_counter *c, enum iofilter_clock_op op, __s64 offset)
+static int apply(const struct clock_ref *c, enum iofilter_clock_op op, __s64 offset)
 {
-	struct iofilter_clock *clk = &c->clock;
+	struct iofilter_clock *clk = c->clk;
 	__u64 now = monotonic();
 
 	switch (op) {
 	case IOFILTER_CLOCK_OWN:
-		return iofilter_clock_own(clk, c->vcpus, now, offset);
+		return c->absolute ? iofilter_clock_own(clk, c->vcpus, now, offset) : -EOPNOTSUPP;
 	case IOFILTER_CLOCK_PROVE_ANEW:
 		return iofilter_clock_prove(clk, c->vcpus, now);
 	case IOFILTER_CLOCK_STOP:
@@ -39,23 +39,35 @@ static int apply(struct iofilter_counter *c, enum iofilter_clock_op op, __s64 of
 	return -EINVAL;
 }
 
-static int change(struct iofilter_counter *c, enum iofilter_clock_op op, __s64 offset)
+static int change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 offset)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
 	int err, tries = 0;
 
 	while ((err = apply(c, op, offset)) == -EBUSY) {
 		if (++tries == WRITER_DEAD_MS)
-			__sync_lock_test_and_set(&c->clock.writer, 0);
+			__sync_lock_test_and_set(&c->clk->writer, 0);
 		nanosleep(&ms, NULL);
 	}
+	return err;
+}
+
+/* All clocks of a device are one to whoever stops the VM. */
+static int change_all(const struct device *d, void *state, enum iofilter_clock_op op, __s64 offset)
+{
+	struct clock_ref ref;
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; !err && d->clock(state, i, &ref); i++)
+		err = change(&ref, op, offset);
 	return err;
 }
 
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
 {
 	const struct device *d;
-	struct iofilter_counter *c;
+	struct iofilter_head *head;
 	struct found f;
 	int err;
 
@@ -65,20 +77,21 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 	if (!err)
 		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
 	d = device_find(f.ops.name);
-	if (!d || d->no_clock || f.state_fd < 0) {
+	if (!d || !d->clock || f.state_fd < 0) {
 		find_release(&f);
 		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);
 	}
-	/* A device's state begins with its counter. */
-	c = mmap(NULL, d->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
+	head = mmap(NULL, d->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
 	find_release(&f);
-	if (c == MAP_FAILED)
+	if (head == MAP_FAILED)
 		return lib_fail(-errno, "mapping the state of %s: %s", device, strerror(errno));
-	if (c->head.magic != IOFILTER_STATE_MAGIC || c->head.version != d->version || c->head.size != d->state_size)
+	if (head->magic != IOFILTER_STATE_MAGIC || head->version != d->version || head->size != d->state_size)
 		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
 	else
-		err = change(c, op, offset);
-	munmap(c, d->state_size);
+		err = change_all(d, head, op, offset);
+	munmap(head, d->state_size);
+	if (err == -EOPNOTSUPP)
+		return lib_fail(err, "the clock of %s counts from what the guest did: nobody can set it, only stop and start", device);
 	if (err == -EINVAL)
 		return lib_fail(err, "offset %lld: the clock would be negative", (long long)offset);
 	if (err == -EALREADY)

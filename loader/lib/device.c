@@ -104,6 +104,16 @@ static void counter_describe(const void *state, struct iofilter_info *info)
 	info->delay_total = clk->delay_total;
 }
 
+static bool counter_clock(void *state, unsigned int i, struct clock_ref *ref)
+{
+	struct iofilter_counter *c = state;
+
+	if (i)
+		return false;
+	*ref = (struct clock_ref){ .clk = &c->clock, .vcpus = c->vcpus, .absolute = true };
+	return true;
+}
+
 static int pmtimer_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
 {
 	if (o->addr > 0x10000 - PMTIMER_LEN)
@@ -196,11 +206,32 @@ static void rtc_describe(const void *state, struct iofilter_info *info)
 }
 
 static const struct device devices[] = {
-	{ "pmtimer", pmtimer_bpf__elf_bytes, pmtimer_configure, counter_describe, IOFILTER_COUNTER_VERSION,
-	  sizeof(struct iofilter_counter), false },
-	{ "hpet", hpet_bpf__elf_bytes, hpet_configure, hpet_describe, IOFILTER_HPET_VERSION, sizeof(struct iofilter_hpet),
-	  false },
-	{ "rtc", rtc_bpf__elf_bytes, rtc_configure, rtc_describe, IOFILTER_RTC_VERSION, sizeof(struct iofilter_rtc), true },
+	{
+		.name = "pmtimer",
+		.elf = pmtimer_bpf__elf_bytes,
+		.configure = pmtimer_configure,
+		.describe = counter_describe,
+		.clock = counter_clock,
+		.version = IOFILTER_COUNTER_VERSION,
+		.state_size = sizeof(struct iofilter_counter),
+	},
+	{
+		.name = "hpet",
+		.elf = hpet_bpf__elf_bytes,
+		.configure = hpet_configure,
+		.describe = hpet_describe,
+		.clock = counter_clock,
+		.version = IOFILTER_HPET_VERSION,
+		.state_size = sizeof(struct iofilter_hpet),
+	},
+	{
+		.name = "rtc",
+		.elf = rtc_bpf__elf_bytes,
+		.configure = rtc_configure,
+		.describe = rtc_describe,
+		.version = IOFILTER_RTC_VERSION,
+		.state_size = sizeof(struct iofilter_rtc),
+	},
 };
 
 #define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))

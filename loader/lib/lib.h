@@ -34,6 +34,13 @@ const char *log_refused(void);
 /* vm.c: a copy of the VM's descriptor in our own table. @want_fd: its number in the VMM; 0: the VMM has only one. */
 int vm_open(pid_t pid, int want_fd);
 
+/* One clock of a device's state. */
+struct clock_ref {
+	struct iofilter_clock *clk;
+	struct iofilter_vcpu *vcpus;
+	bool absolute; /* CLOCK_MONOTONIC plus a constant: a VMM can own it. Else the time since something that the guest did */
+};
+
 /* device.c */
 struct device {
 	const char *name;
@@ -42,8 +49,9 @@ struct device {
 	int (*configure)(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *opts);
 	/* Read what status shows. */
 	void (*describe)(const void *state, struct iofilter_info *info);
+	/* The @i-th clock. Return: false if there are no more. */
+	bool (*clock)(void *state, unsigned int i, struct clock_ref *ref);
 	__u32 version, state_size;
-	bool no_clock; /* its state does not begin with a counter */
 };
 
 const struct device *device_find(const char *name);
@@ -105,6 +113,16 @@ int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg)
 /* Return: 1 and *@f (to be released), or 0 if it is not attached. */
 int find_one(pid_t pid, const char *device, struct found *f);
 void find_release(struct found *f);
+
+/* drain.c */
+
+/*
+ * Let the guest end the sequences that the programs with this state have begun, for at most @ms; they begin no new one from now
+ * on, or with @ms 0 again. Return: how many are left.
+ */
+unsigned int drain_state(int state_fd, unsigned int ms);
+/* How many sequences were cut off so far. */
+__u64 drain_cut(int state_fd);
 
 /* stats.c: the module's table in debugfs, one row per range. */
 struct stats_row {

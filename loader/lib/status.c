@@ -31,6 +31,9 @@ void info_from_state(struct iofilter_info *info, int state_fd)
 		if (d && head->version == d->version && head->size == d->state_size &&
 		    map.value_size >= d->state_size) {
 			info->has_state = 1;
+			info->draining = head->drain;
+			info->in_flight = head->in_flight;
+			info->cut = head->cut;
 			d->describe(head, info);
 		}
 	}
