@@ -89,7 +89,7 @@ struct kvm_iofilter_req {
 
 /* kvm_iofilter_sample.flags */
 enum kvm_iofilter_sample_flags {
-	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing. */
+	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing, and @t0 may be 0. */
 	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
 	/* Read from another vCPU's thread, while the one that was answered goes on. */
 	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,

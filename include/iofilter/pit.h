@@ -143,6 +143,8 @@ struct pit_channel {
 	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
+enum pit_open { PIT_NONE, PIT_READING, PIT_WRITING, PIT_DONE };
+
 /* Bits of the system port that are not known (yet). */
 #define PIT_UNKNOWN 2
 
@@ -160,6 +162,7 @@ struct iofilter_pit {
 	__u32 confused;	    /* somebody could not take it: nothing is known any more */
 	__u32 held;	    /* by userspace: answer nothing but what is in flight */
 	__u32 doubted;	    /* by userspace: the VMM's clock may have been stopped */
+	__u32 blind;	    /* a vCPU beyond the table uses the device */
 	__u32 moved;	    /* as kvm_iofilter_sample.moved */
 
 	/* The system port. */
@@ -169,19 +172,18 @@ struct iofilter_pit {
 	__u8 gate_old;	    /* a vCPU was away since the gate was seen: a reset would have cleared it */
 	__u8 pad[3];
 
-	/* What is at the VMM: the accesses of one vCPU are in order, those of several are not. */
-	__u8 open_by[IOFILTER_MAX_VCPUS]; /* this vCPU's read is */
-	__u32 nr_open;
-	__u32 open_write;   /* a write is, by .. */
-	__u32 write_vcpu;
+	/* What each vCPU has at the VMM (enum pit_open), and since when. */
+	__u8 open_by[IOFILTER_MAX_VCPUS];
+	__u64 opened_at[IOFILTER_MAX_VCPUS];
+	__u8 missed[IOFILTER_MAX_VCPUS]; /* the same, written without the lock by those who could not take it; PIT_DONE: nothing more */
+	__u32 nr_reads, nr_writes;
 
 	/* The newest read there. */
 	__u32 open_vcpu;
 	__u32 open_kind;
 	__u32 open_channel;
-	__u32 open_quiet;   /* nothing else was in flight when it was punted */
+	__u32 pad4;
 	__u64 open_addr;
-	__u64 open_at;
 
 	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));
 };

@@ -82,7 +82,7 @@ PIT_PROG int pit_read_counter(struct iofilter_pit *p PIT_ARG, struct pit_channel
 		return 1;
 	pit_read_opens(p, req, pit_kind(c), channel, others);
 	/* Two reads may change places, a read and a write may not. */
-	if (others && p->open_write)
+	if (p->nr_writes)
 		pit_conflict(p, c);
 	else
 		pit_step(c, PIT_OP_READ, 0);

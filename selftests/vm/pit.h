@@ -6,6 +6,7 @@
 #ifndef SELFTESTS_VM_PIT_H
 #define SELFTESTS_VM_PIT_H
 
+#include <sys/ioctl.h>
 #include <time.h>
 #include <devices/pit.h>
 #include <iofilter/pit.h>
