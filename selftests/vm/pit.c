@@ -35,15 +35,48 @@ static void io_loads(struct vmm *vmm, struct vmm_access *a)
 	}
 }
 
+static void attach(struct run *r)
+{
+	if (!r->skel)
+		load(r);
+	r->link = filter_attach(r->skel->maps.pit_ops);
+}
+
+static void setup(struct run *r, int nr_vcpus)
+{
+	setup_device(r, nr_vcpus, 0);
+	attach(r);
+}
+
+static __u16 count_at(const struct pit *of, int ch, __u64 ns)
+{
+	struct pit then = *of;
+
+	then.clock = clock_then;
+	at_ns = ns;
+	return pit_get_count(&then, ch);
+}
+
+/* Did the counter show @val at some time in [@from, @to]? */
+static bool count_within(const struct pit *of, int ch, __u16 val, __u64 from, __u64 to)
+{
+	__u64 t, load = of->counters[ch].count_load_time;
+
+	for (t = from < load ? load : from; t < to; t += 400)
+		if (count_at(of, ch, t) == val)
+			return true;
+	return count_at(of, ch, to) == val;
+}
+
 static void note(int ch, __u32 wait)
 {
 	struct note *n = &notes[noted % NR_NOTES];
 	__u32 i;
 	__u16 val;
 
-	n->before = guest_tsc();
+	n->before = guest_time();
 	outb(ch << 6, PIT_CONTROL);
-	n->after = guest_tsc();
+	n->after = guest_time();
 	for (i = 0; i < (wait & 0xffff); i++)
 		asm volatile("pause");
 	val = inb(PIT_PORT + ch);
@@ -64,19 +97,21 @@ static void guest_latches(long ch)
 }
 
 /* Each was the count when it was latched or, the filter's lag, up to @slack before. Return: how many were not. */
-static unsigned long judge(int ch, unsigned long from, unsigned long to, const struct tsc_moment *a, __u64 slack)
+static unsigned long judge(const struct run *r, int ch, unsigned long from, unsigned long to, __u64 slack)
 {
-	struct tsc_moment b = tsc_now();
 	struct pit then = device;
 	unsigned long i, wrong = 0;
 
+	time_learn(r->vmm);
 	for (i = from; i < to; i++) {
 		const struct note *n = &notes[i % NR_NOTES];
-		__u64 before = tsc_to_ns(a, &b, n->before), after = tsc_to_ns(a, &b, n->after);
+		__u64 before, after;
 
 		if (n->load)
 			then.counters[ch].count_load_time = load_times[n->load % NR_LOADS];
-		if (count_within(&then, ch, n->val, before - 1000 - slack, after + 1000))
+		before = n->before + kvm_clock_offset - SLOP_NS;
+		after = n->after + kvm_clock_offset + SLOP_NS;
+		if (count_within(&then, ch, n->val, before - slack, after))
 			continue;
 		if (wrong++ < 5)
 			printf("   note %lu: latched %#x; when it was, the count was %#x to %#x (slack %llu ns)\n", i, n->val,
@@ -100,16 +135,14 @@ static __u64 slack_of(const struct run *r)
 static void check_latched(struct run *r, int ch)
 {
 	unsigned long exits;
-	struct tsc_moment a;
 	__u64 commands;
 	int tries;
 
 	for (tries = 0; tries < 10; tries++) {
 		commands = r->p->commands;
 		exits = pit_exits;
-		a = tsc_now();
 		vmm_run(r->vmm, 0, guest_latches, ch);
-		TEST_EQ(judge(ch, 0, NR_NOTES, &a, slack_of(r)), 0);
+		TEST_EQ(judge(r, ch, 0, NR_NOTES, slack_of(r)), 0);
 		if (r->p->commands - commands > NR_NOTES * 9 / 10)
 			break;
 	}
@@ -126,8 +159,7 @@ static void latched(void)
 
 	for (ch = 0; ch < PIT_CHANNELS; ch++) {
 		setup(&r, 1);
-		tsc_learn(r.vmm);
-		memset(notes, 0, sizeof(notes));
+			memset(notes, 0, sizeof(notes));
 		check_latched(&r, ch);
 		TEST_EQ(r.p->head.cut, 0);
 		teardown(&r);
@@ -221,7 +253,6 @@ static void stress(void)
 	int ch;
 
 	setup(&r, 2);
-	tsc_learn(r.vmm);
 	memset(notes, 0, sizeof(notes));
 	implausible = 0;
 	vmm_start(r.vmm, 1, guest_stress, n << 8 | 1);
@@ -313,7 +344,6 @@ static void moments(void)
 	unsigned long i, n = 500 * test_scale(), upto, wrong, in_flight = 0, how[3] = {}, killed = 0, total = 0;
 	struct drains before, after;
 	struct pit_channel *times = malloc(sizeof(*times));
-	struct tsc_moment a;
 	struct run r[2];
 	int now = 0, ms;
 	__u64 slack;
@@ -324,13 +354,11 @@ static void moments(void)
 	r[1] = r[0];
 	r[1].skel = NULL;
 	load(&r[1]);
-	tsc_learn(r[0].vmm);
 	check_latched(&r[0], 0);
 	memcpy(times, &r[0].p->channels[0], sizeof(*times));
 	slack = slack_of(&r[0]);
 	noted = judged = stop = 0;
 	before = drains();
-	a = tsc_now();
 	vmm_start(r[0].vmm, 0, guest_waits, 88172645463325252ULL);
 	for (i = 0; i < n; i++) {
 		struct iofilter_pit *p = r[now].p;
@@ -362,14 +390,13 @@ static void moments(void)
 			now = !now;
 		}
 		upto = noted;
-		wrong = judge(0, judged, upto, &a, slack);
+		wrong = judge(&r[0], 0, judged, upto, slack);
 		judged = upto;
 		after = drains();
 		TEST_ASSERT(wrong <= after.sequences - before.sequences, "cycle %lu, %s: %lu torn pairs, %llu sequences were cut off", i,
 			    what == 0 ? "killed" : what == 1 ? "detached" : "updated", wrong, after.sequences - before.sequences);
 		TEST_ASSERT(!what || after.sequences == before.sequences, "cut off although it was drained");
 		before = after;
-		a = tsc_now();
 	}
 	stop = 1;
 	vmm_join(r[0].vmm, 0);
