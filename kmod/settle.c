@@ -145,6 +145,7 @@ void iofilter_slots_attached(struct iofilter *f, struct kvm *kvm)
 			s->mark = (struct iofilter_mark){
 				.t0 = now,
 				.fpu_reload = READ_ONCE(s->vcpu->stat.fpu_reload),
+				.exits = READ_ONCE(s->vcpu->stat.exits),
 				.open = true,
 				.opaque = true,
 			};
@@ -172,13 +173,21 @@ void iofilter_mark(struct iofilter *f, struct iofilter_vcpu_slot *s, const struc
 	m->addr = addr;
 	m->len = len;
 	m->fpu_reload = fpu_reload;
+	m->exits = s->vcpu->stat.exits;
 	m->bus = d->range.bus;
 	m->write = write;
 	m->opaque = false;
 	m->open = true;
 	slot_set_pending(f, s);
 	spin_unlock(&s->lock);
-	s->returns = vcpu_returns(s->vcpu) + (d->range.bus == KVM_IOFILTER_PIO);
+	s->returns = vcpu_returns(s->vcpu);
+	if (d->range.bus == KVM_IOFILTER_PIO) {
+		s->left = PUNT_PORT | addr;
+		s->returns = ~s->returns;
+		/* KVM has no access under way, and writes this when it leaves with ours: access_left(). Other filters look at it, too. */
+		if (s->vcpu->arch.pio.port == (int)addr)
+			s->vcpu->arch.pio.port = -1;
+	}
 }
 
 /* Where the punt of @m stands. The vCPU may be running: what was read counts only if it has not left KVM_RUN meanwhile. */
@@ -194,6 +203,8 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 		/* On its way out; or another device in the kernel took the access, and the vCPU goes on. */
 		if (self)
 			return m->write ? LOST : FLIGHT;
+		if (IOFILTER_CLAUSE(EXITS) && READ_ONCE(vcpu->stat.exits) != m->exits)
+			return LOST;
 		return READ_ONCE(vcpu->mode) != IN_GUEST_MODE && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
 	}
 	if (m->opaque)

@@ -11,6 +11,8 @@
 #					--listing: the read itself, instruction by instruction
 #	bench.sh --clock		no costs: a guest reads the PM timer as fast as it can, at the latencies of
 #					hardware; does the filter prove its clock, with its default times?
+#	bench.sh --contention [ROUNDS]	no costs: what a second vCPU that reads in parallel brings, through QEMU and through
+#					the filter, in time (in the tests' machine, scripts/vm.sh; HOST=1: on this host)
 #
 # Environment: O (build tree), KIMAGE (kernel image of the machine), QEMU (the emulator, and the VMM inside the
 # machine), KEEP=1 (leave the working directory behind).
@@ -134,6 +136,10 @@ main() {
 			case ${2:-} in filter | qemu | in-kernel) profile=$2; shift ;; esac
 			;;
 		--clock) clock=1 ;;
+		--contention)
+			"$root/scripts/guest-image.sh" || die "no image for the Linux guests"
+			exec "$root/scripts/vm.sh" ${HOST:+--host} --timeout "$limit" -- selftests/bench/contention ${2:+"$2"}
+			;;
 		--listing) listing=${2:?--listing wants a file}; shift ;;
 		-h | --help) usage; exit 0 ;;
 		*) usage >&2; exit 1 ;;

@@ -180,6 +180,12 @@ struct iofilter_info {
 	struct iofilter_channel channels[IOFILTER_MAX_CHANNELS];
 	__u64 commands;	   /* writes that were carried out here: latch commands */
 	__u32 odd_reads;   /* in flight: the second of two reads that belong together (port 0x61) */
+
+	/* A device of registers (RTC): of the above only counters, addr, fuse, absence, expiry, best_bracket and the samples. */
+	int no_clock;
+	__u32 known;	 /* registers that are answered at this moment */
+	__u32 published; /* the VMM tells the time */
+	__u64 changes;	 /* registers that changed by themselves, and are not answered any more */
 };
 
 /*

@@ -11,11 +11,13 @@ import sys
 import time
 
 from freeze import Freeze
-from guest import PMTIMER_HZ, SCALE, Failed, Filter, Guest, check, main, say
+from guest import PMTIMER_HZ, SCALE, WRAP, Failed, Filter, Guest, check, main, say
 
 CPUS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
 CPU = sys.argv[2] if len(sys.argv) > 2 else "max"
 ROUNDS = max(1, int(SCALE))
+# So many reads per vCPU under pauses, if it takes more rounds than those; QEMU alone, which is slower and only the yardstick, does a quarter.
+READS = 2000000 if os.environ.get("TORTURE") == "1" else 0
 
 
 class Totals:
@@ -117,7 +119,7 @@ def migrate(guest, filtered, totals, rng, freeze):
     try:
         filt = Filter(second) if filtered else None
         second.connect()
-        begin(guest, 12)
+        begin(guest, 20)
         time.sleep(1 + rng.random())
         guest.qmp.cmd("migrate-set-parameters", **{"downtime-limit": 2000, "max-bandwidth": 1 << 30})
         guest.qmp.cmd("migrate", uri=f"unix:{path}")
@@ -126,11 +128,12 @@ def migrate(guest, filtered, totals, rng, freeze):
             if status in ("failed", "cancelled") or time.monotonic() > until:
                 raise Failed(f"migration: {status}: {guest.qemu_log()} {second.qemu_log()}")
             time.sleep(0.1)
-        totals.add(end(second, 12), 1)
+        totals.add(end(second, 20), 1)
         if filt:
             st = filt.status()
             say(f"second QEMU: {st['answered']} of {st['reads']} answered, punted {st['punted']}, {st['clock']}")
-            check(st["answered"] > 1000, f"{st['answered']} answered by the second QEMU's filter")
+            check(st["answered"] > max(st["reads"] / 2, 50),
+                  f"{st['answered']} of {st['reads']} answered by the second QEMU's filter, wanted most")
     except BaseException:
         second.kill()
         raise
@@ -152,8 +155,12 @@ def run(filtered, seed, freeze):
                 guest.qmp.cmd("blockdev-del", **{"node-name": "disk"})
                 guest.qmp.cmd("blockdev-del", **{"node-name": "file"})
             totals = found[upset.__name__] = Totals()
-            for _ in range(ROUNDS if upset in (pauses, snapshots) else 1):
+            want = READS * CPUS // (1 if filtered else 4) if upset == pauses else 0
+            rounds = ROUNDS if upset in (pauses, snapshots) else 1
+            while rounds > 0 or totals.reads < want:
                 guest = upset(guest, filtered, totals, rng, freeze)
+                rounds -= 1
+                say(f"{upset.__name__}: {totals.text()}")
             say(f"{'with the filter' if filtered else 'QEMU alone'}: {upset.__name__}: {totals.text()}")
             if filt and upset != migrate:
                 st = filt.status()
@@ -176,7 +183,9 @@ def test():
     for name, f in found.items():
         a = alone[name]
         check(a.back == 0, f"{name}, QEMU alone: {a.back} steps back")
-        check(f.gap < a.gap + 0.5, f"{name}, with the filter: no gap above {f.gap * 1e3:.0f} ms, QEMU alone {a.gap * 1e3:.0f} ms")
+        # A busy host makes gaps, too; an answer that is a wrap of the counter off, none shorter than that.
+        check(f.gap < a.gap + WRAP * 3 / 4,
+              f"{name}, with the filter: no gap above {f.gap * 1e3:.0f} ms, QEMU alone {a.gap * 1e3:.0f} ms")
         check(f.back <= 8 * f.moves and f.worst <= delay,
               f"{name}, with the filter: {f.back} steps back in {f.moves} moves of the clock, at most {f.worst * 1e6:.0f} us")
     check(found["reset"].back == 0, f"after a reset: {found['reset'].back} steps back")
