@@ -138,6 +138,25 @@ static int bus_place(const struct kvm_io_bus *bus, const struct kvm_io_range *r)
 	return i;
 }
 
+/* Does anything stand on a range of @f? Filters do not: that was looked at before. */
+static bool bus_taken(const struct kvm_io_bus *bus, const struct iofilter *f, u32 bus_idx)
+{
+	u32 i;
+	int j;
+
+	for (i = 0; i < f->nr_ranges; i++) {
+		const struct kvm_iofilter_range *a = &f->devs[i].range;
+
+		for (j = 0; j < bus->dev_count; j++) {
+			const struct kvm_io_range *b = &bus->range[j];
+
+			if (a->bus == bus_idx && a->addr < b->addr + max(b->len, 1) && b->addr < a->addr + a->len)
+				return true;
+		}
+	}
+	return false;
+}
+
 static struct kvm_io_bus *bus_with(const struct kvm_io_bus *old, struct iofilter *f, u32 bus_idx, int n)
 {
 	struct kvm_io_bus *new = kmalloc(struct_size(new, range, old->dev_count + n), GFP_KERNEL_ACCOUNT);
@@ -167,7 +186,8 @@ static struct kvm_io_bus *bus_with(const struct kvm_io_bus *old, struct iofilter
 /*
  * Put all ranges of @f on the buses, each bus in one step. Waits until no vCPU uses the old arrays.
  *
- * Return: 0, -EBUSY: an access would no longer be found; -ENOSPC; -ENOMEM. On error nothing has changed.
+ * Return: 0, -EBUSY: an access would no longer be found; -EADDRINUSE: F_ALONE, and there is another device; -ENOSPC; -ENOMEM.
+ * On error nothing has changed.
  */
 int iofilter_bus_add(struct kvm *kvm, struct iofilter *f)
 {
@@ -185,6 +205,8 @@ int iofilter_bus_add(struct kvm *kvm, struct iofilter *f)
 		old[i] = kvm_get_bus(kvm, idx[i]);
 		if (!old[i]) {
 			err = -ENOMEM;
+		} else if (f->flags & KVM_IOFILTER_F_ALONE && bus_taken(old[i], f, idx[i])) {
+			err = -EADDRINUSE;
 		} else if (old[i]->dev_count - old[i]->ioeventfd_count + n[i] > IOFILTER_BUS_MAX) {
 			err = -ENOSPC;
 		} else {

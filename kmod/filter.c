@@ -198,7 +198,7 @@ static struct iofilter *iofilter_alloc(const struct kvm_iofilter_ops *ops, struc
  *
  * Return: 0; -EPERM without CAP_BPF and CAP_PERFMON; -EBADF, -EINVAL: vm_fd is no VM; -EEXIST: the VM has a filter of this
  * name or on one of these ranges; -EBUSY: a range of ours or of another device could no longer be reached;
- * -ENOSPC: too many devices on the bus; -ENOMEM.
+ * -EADDRINUSE: F_ALONE, and the kernel has a device there; -ENOSPC: too many devices on the bus; -ENOMEM.
  */
 int iofilter_reg(void *kdata, struct bpf_link *link)
 {

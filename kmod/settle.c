@@ -252,9 +252,11 @@ static void give(struct iofilter *f, const struct kvm_iofilter_ops *ops, struct 
 		iofilter_moved(f, sample->t1);
 }
 
-static void sample_lost(struct iofilter *f, const struct kvm_iofilter_ops *ops, u32 vcpu)
+/* @t0: of the punt; 0: it has been overwritten, or was never seen. */
+static void sample_lost(struct iofilter *f, const struct kvm_iofilter_ops *ops, u32 vcpu, u64 t0)
 {
 	struct kvm_iofilter_sample sample = {
+		.t0 = t0,
 		.t1 = ktime_get_ns(),
 		.vcpu = vcpu,
 		.flags = KVM_IOFILTER_SAMPLE_LOST,
@@ -301,7 +303,7 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 	if (settled == FLIGHT && !m.stale && !m.wrote)
 		return !m.write && !m.opaque;
 	if (m.stale)
-		sample_lost(f, ops, s->vcpu->vcpu_idx);
+		sample_lost(f, ops, s->vcpu->vcpu_idx, 0);
 	if (m.wrote)
 		sample_write(f, ops, s->vcpu->vcpu_idx, NULL);
 	if (m.open && settled == ANSWERED && ops->sample) {
@@ -316,7 +318,7 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 	} else if (m.open && settled == LOST && m.write) {
 		sample_write(f, ops, s->vcpu->vcpu_idx, &m);
 	} else if (m.open && settled == LOST) {
-		sample_lost(f, ops, s->vcpu->vcpu_idx);
+		sample_lost(f, ops, s->vcpu->vcpu_idx, m.t0);
 	} else if (settled == FLIGHT && (m.write || m.opaque)) {
 		known = false;
 	}
@@ -358,7 +360,7 @@ bool iofilter_settle(struct iofilter *f, struct iofilter_vcpu_slot *self, const 
 	WRITE_ONCE(f->scans, f->scans + 1);
 
 	if (xchg(&f->lost, false)) {
-		sample_lost(f, ops, self->vcpu->vcpu_idx);
+		sample_lost(f, ops, self->vcpu->vcpu_idx, 0);
 		atomic_dec(&f->nr_pending);
 	}
 	sample.t1 = xchg(&f->moved, 0);

@@ -29,7 +29,12 @@ enum kvm_iofilter_ops_flags {
 	KVM_IOFILTER_F_CLOCK = 1 << 0,
 	/* Punted reads are followed up, and ->sample() is called with the VMM's answers. Needs F_CLOCK. */
 	KVM_IOFILTER_F_SAMPLE = 1 << 1,
-	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE,
+	/*
+	 * The device must be in the VMM: where the kernel has one of its own on a range of the filter (KVM's PIT), attaching fails with
+	 * EADDRINUSE. What such a device takes never comes to the VMM.
+	 */
+	KVM_IOFILTER_F_ALONE = 1 << 2,
+	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE | KVM_IOFILTER_F_ALONE,
 };
 
 /* kvm_iofilter_req.flags */
@@ -84,7 +89,7 @@ struct kvm_iofilter_req {
 
 /* kvm_iofilter_sample.flags */
 enum kvm_iofilter_sample_flags {
-	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing. */
+	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing, and @t0 may be 0. */
 	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
 	/* Read from another vCPU's thread, while the one that was answered goes on. */
 	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,

@@ -23,6 +23,8 @@ static int link_fail(int err, const char *device, pid_t pid)
 	case -EBUSY:
 		return lib_fail(err, "%s: one of its ranges and one of another device of VM %d would hide each other",
 				device, pid);
+	case -EADDRINUSE:
+		return lib_fail(err, "VM %d has an in-kernel %s: not needed", pid, device);
 	case -EPERM:
 		return lib_fail(err, "no permission to attach %s: run as root (CAP_BPF and CAP_PERFMON)", device);
 	case -ENOLINK:

@@ -6,16 +6,18 @@
 #include <unistd.h>
 #include "lib.h"
 #include <iofilter/hpet.h>
+#include <iofilter/pit.h>
 #include <iofilter/pmtimer.h>
 #include <iofilter/rtc.h>
 #include <hpet.skel.h>
+#include <pit.skel.h>
 #include <pmtimer.skel.h>
 #include <rtc.skel.h>
 
 /* Beyond this the options are a slip of the unit. */
 #define TIME_MAX IOFILTER_NSEC_PER_SEC
 
-static int times_check(const struct iofilter_opts *o)
+int times_check(const struct iofilter_opts *o)
 {
 	if (!o->bracket && !o->absence && !o->expiry)
 		return 0;
@@ -58,25 +60,11 @@ static __u64 now_ns(void)
 	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
 }
 
-static void counter_describe(const void *state, struct iofilter_info *info)
+void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info)
 {
-	const struct iofilter_counter *c = state;
-	const struct iofilter_clock *clk = &c->clock;
 	__u64 now = now_ns();
-	__u32 i, n = iofilter_load(clk->nr_vcpus);
 	__s64 lo, hi;
 
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(c->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = 0;
-	for (i = 0; i < n && i < IOFILTER_MAX_VCPUS; i++)
-		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(c->vcpus[i].answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
-
-	info->addr = c->addr;
-	info->width = clk->width;
 	info->proof = clk->proof;
 	info->mode = clk->mode;
 	info->fuse = clk->fuse;
@@ -102,6 +90,25 @@ static void counter_describe(const void *state, struct iofilter_info *info)
 	info->suspicions = clk->suspicions;
 	info->delays = clk->delays;
 	info->delay_total = clk->delay_total;
+}
+
+static void counter_describe(const void *state, struct iofilter_info *info)
+{
+	const struct iofilter_counter *c = state;
+	__u32 i, n = iofilter_load(c->clock.nr_vcpus);
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		info->verdicts[i] = iofilter_load(c->verdicts[i]);
+	info->verdicts[IOFILTER_ANSWERED] = 0;
+	for (i = 0; i < n && i < IOFILTER_MAX_VCPUS; i++)
+		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(c->vcpus[i].answered);
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		if (i != IOFILTER_PUNT_WRITE)
+			info->reads += info->verdicts[i];
+
+	info->addr = c->addr;
+	info->width = c->clock.width;
+	clock_describe(&c->clock, info);
 }
 
 static bool counter_clock(void *state, unsigned int i, struct clock_ref *ref)
@@ -223,6 +230,15 @@ static const struct device devices[] = {
 		.clock = counter_clock,
 		.version = IOFILTER_HPET_VERSION,
 		.state_size = sizeof(struct iofilter_hpet),
+	},
+	{
+		.name = "pit",
+		.elf = pit_bpf__elf_bytes,
+		.configure = pit_configure,
+		.describe = pit_describe,
+		.clock = pit_clock,
+		.version = IOFILTER_PIT_VERSION,
+		.state_size = sizeof(struct iofilter_pit),
 	},
 	{
 		.name = "rtc",
