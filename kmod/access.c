@@ -141,7 +141,10 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 			handled = ops->read(req);
 	} else {
 		/* KVM hands over MMIO in pieces of 8 bytes at most. */
-		memcpy(&req->val, val, min_t(size_t, len, sizeof(req->val)));
+		if (len == 1)
+			req->val = *(u8 *)val;
+		else
+			memcpy(&req->val, val, min_t(size_t, len, sizeof(req->val)));
 		if (ops->write)
 			handled = ops->write(req);
 	}
@@ -151,6 +154,8 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 		if (op == OP_READ) {
 			if (likely(len == 4))
 				*(u32 *)val = req->val;
+			else if (len == 1)
+				*(u8 *)val = req->val;
 			else
 				memcpy(val, &req->val, min_t(size_t, len, sizeof(req->val)));
 		}

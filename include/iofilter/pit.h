@@ -13,7 +13,7 @@
  * The overlay is only here: where a VM is saved with a sequence in flight, its rest is lost. Therefore pairs of unlatched reads
  * are answered only to a guest that polls, and none is begun while head.drain is set.
  *
- * pit_read.h and pit_write.h: what becomes of an access. pit_access.h: the four ops of a filter, under the lock.
+ * pit_read.h and pit_write.h: what becomes of an access; pit_quick.h: of a common one. pit_access.h: the four ops of a filter, under the lock.
  */
 #ifndef IOFILTER_PIT_H
 #define IOFILTER_PIT_H
@@ -108,6 +108,8 @@ struct pit_channel {
 	__u32 states;	  /* that its read flip-flop and latches may be in, see pit_model.h */
 	__u32 pad2;
 
+	__u64 period_ns, count_ns; /* after so long the values, the output come again */
+
 	/* Overlay. */
 	__u8 pair;	  /* the LSB of an unlatched pair was answered, the MSB is next */
 	__u8 latched;	  /* bytes of @latch still to read: 0, PIT_RW_LSB, PIT_RW_MSB, or PIT_RW_WORD for both */
@@ -164,6 +166,10 @@ struct iofilter_pit {
 	__u32 doubted;	    /* by userspace: the VMM's clock may have been stopped */
 	__u32 blind;	    /* a vCPU beyond the table uses the device */
 	__u32 moved;	    /* as kvm_iofilter_sample.moved */
+
+	/* For the quick path: nothing is at the VMM, and what was has been followed up; vCPUs below @entered are in the tables. */
+	__u32 calm;
+	__u32 entered;
 
 	/* The system port. */
 	__u8 gate, data;    /* 0, 1, PIT_UNKNOWN */

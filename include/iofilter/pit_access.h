@@ -6,6 +6,7 @@
 #ifndef IOFILTER_PIT_ACCESS_H
 #define IOFILTER_PIT_ACCESS_H
 
+#include <iofilter/pit_quick.h>
 #include <iofilter/pit_read.h>
 #include <iofilter/pit_sample.h>
 #include <iofilter/pit_write.h>
@@ -92,7 +93,8 @@ static inline void pit_copy_req(struct kvm_iofilter_req *to, const struct kvm_io
 	to->flags = iofilter_load(from->flags);
 }
 
-static inline int pit_on_read(struct iofilter_pit *p, struct kvm_iofilter_req *req)
+/* A program of its own, so that the common case saves no registers. */
+static __attribute__((__noinline__)) int pit_read_slow(struct iofilter_pit *p, struct kvm_iofilter_req *req)
 {
 	struct kvm_iofilter_req r;
 	int handled;
@@ -110,7 +112,7 @@ static inline int pit_on_read(struct iofilter_pit *p, struct kvm_iofilter_req *r
 	return handled;
 }
 
-static inline int pit_on_write(struct iofilter_pit *p, const struct kvm_iofilter_req *req)
+static __attribute__((__noinline__)) int pit_write_slow(struct iofilter_pit *p, const struct kvm_iofilter_req *req)
 {
 	struct kvm_iofilter_req r;
 	int handled;
@@ -124,6 +126,16 @@ static inline int pit_on_write(struct iofilter_pit *p, const struct kvm_iofilter
 	p->commands += handled;
 	pit_leave(p);
 	return handled;
+}
+
+PIT_QUICK int pit_on_read(struct iofilter_pit *p, struct kvm_iofilter_req *req)
+{
+	return (!req->flags && req->len == 1 && pit_quick_read(p, req)) || pit_read_slow(p, req);
+}
+
+PIT_QUICK int pit_on_write(struct iofilter_pit *p, const struct kvm_iofilter_req *req)
+{
+	return (!req->flags && req->len == 1 && pit_quick_write(p, req)) || pit_write_slow(p, req);
 }
 
 static inline void pit_on_sample(struct iofilter_pit *p, struct kvm_iofilter_sample *sample)

@@ -97,9 +97,17 @@ static inline void pit_unlock(struct iofilter_pit *p)
 	iofilter_store(p->lock, 0);
 }
 
-/* At the end of an access that may have begun or ended a sequence. */
+/* Is there something of the channel that a later access follows up? */
+static inline __u32 pit_pending(const struct pit_channel *c)
+{
+	return c->loading || (c->latch_at && !c->latch_end);
+}
+
+/* At the end of an access that was not a quick one. */
 static inline void pit_leave(struct iofilter_pit *p)
 {
+	p->calm = !(p->nr_reads || p->nr_writes || pit_pending(&p->channels[0]) || pit_pending(&p->channels[1]) ||
+		    pit_pending(&p->channels[2]));
 	p->head.in_flight = pit_in_flight(&p->channels[0]) + pit_in_flight(&p->channels[1]) + pit_in_flight(&p->channels[2]) + p->odd;
 	pit_unlock(p);
 }
@@ -176,6 +184,8 @@ PIT_PROG int pit_enter(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 		seen |= pit_enter_channel(&p->channels[i], req);
 	if (seen & PIT_AWAY)
 		p->gate_old = 1;
+	if (!(seen & PIT_NOT_IN_TABLE) && p->entered <= req->vcpu)
+		p->entered = req->vcpu + 1;
 	pit_closes(p, req->vcpu, ~0ULL);
 	return seen & PIT_NOT_IN_TABLE || ((p->nr_reads || p->nr_writes) && IOFILTER_CLAUSE(PIT_ORDER));
 }

@@ -106,6 +106,15 @@ PIT_PROG int pit_latch(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 	return why == IOFILTER_ANSWERED;
 }
 
+/* Its mode or count is a new one. */
+static inline void pit_periods(struct pit_channel *c)
+{
+	if (!c->count)
+		return;
+	c->period_ns = iofilter_ticks_to_ns(pit_period(c->mode, c->count), PIT_HZ);
+	c->count_ns = iofilter_ticks_to_ns(c->count, PIT_HZ);
+}
+
 PIT_PROG int pit_control(struct iofilter_pit *p PIT_ARG, struct pit_channel *c PIT_ARG, __u8 val, int others)
 {
 	if (others) {
@@ -128,6 +137,7 @@ PIT_PROG int pit_control(struct iofilter_pit *p PIT_ARG, struct pit_channel *c P
 		c->clock.bounded = 0;
 	}
 	pit_step(c, PIT_OP_PROGRAM, c->rw);
+	pit_periods(c);
 	return 0;
 }
 
@@ -153,6 +163,7 @@ PIT_PROG int pit_write_counter(struct iofilter_pit *p PIT_ARG, struct pit_channe
 	}
 	c->count = count ? count : PIT_COUNT_MAX;
 	c->count_old = 0;
+	pit_periods(c);
 	pit_load_begin(c, req->now, req->vcpu);
 	return 0;
 }

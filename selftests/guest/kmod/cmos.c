@@ -3,7 +3,8 @@
  * The Linux guest's raw access to the CMOS memory. A line written to /proc/cmos is done at once; reading the same open file gives the
  * result, one line of JSON.
  *
- *	dump N		all registers but C, N times over: {"wrong": how many of those that stand still did not, "bytes": hex}
+ *	dump N		all registers but C, N times over, each REPEAT times in a row, since in between an emulated VM may be away for
+ *			long: {"wrong": how many of those that stand still did not, "bytes": hex}
  *	mixed N SEED	N random reads and writes in SCRATCH, under the kernel's lock, perhaps with others doing the same:
  *			{"reads": , "writes": , "wrong": }
  *	get REG		{"value": }
@@ -21,6 +22,7 @@
 /* No firmware and no QEMU uses these. */
 #define SCRATCH	   0x40
 #define NR_SCRATCH 24
+#define REPEAT	   4
 
 struct run {
 	char reply[512];
@@ -50,21 +52,22 @@ static void dump(struct run *r, u32 n)
 {
 	static u8 first[NR_REGS];
 	unsigned long flags;
-	u32 i, wrong = 0;
+	u32 i, j, wrong = 0;
+	u8 val[REPEAT];
 	int reg, at;
-	u8 val;
 
 	for (i = 0; i < n; i++)
 		for (reg = 0; reg < NR_REGS; reg++) {
 			if (reg == RTC_REG_C)
 				continue;
 			spin_lock_irqsave(&rtc_lock, flags);
-			val = get(reg);
+			for (j = 0; j < REPEAT; j++)
+				val[j] = get(reg);
 			spin_unlock_irqrestore(&rtc_lock, flags);
 			if (!i)
-				first[reg] = val;
-			else
-				wrong += stands_still(reg) && val != first[reg];
+				first[reg] = val[0];
+			for (j = 0; j < REPEAT; j++)
+				wrong += stands_still(reg) && val[j] != first[reg];
 			cond_resched();
 		}
 	at = scnprintf(r->reply, sizeof(r->reply), "{\"wrong\": %u, \"bytes\": \"", wrong);
