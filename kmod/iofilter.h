@@ -160,6 +160,9 @@ void iofilter_mark(struct iofilter *f, struct iofilter_vcpu_slot *s, const struc
 void iofilter_hold(struct iofilter *f);
 void iofilter_unhold(struct iofilter *f);
 
+/* pit.c: a kfunc */
+int kvm_iofilter_pit(const struct kvm_iofilter_req *req, u32 channel_at, u32 lock_at, struct kvm_iofilter_pit_channel *to);
+
 /* debugfs.c */
 void iofilter_debugfs_init(void);
 void iofilter_debugfs_exit(void);

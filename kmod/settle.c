@@ -37,6 +37,7 @@ static struct iofilter_vcpu_slot *slot_new(const struct iofilter *f, struct kvm_
 	s->vcpu = vcpu;
 	s->req.vcpu = vcpu->vcpu_idx;
 	s->req.count = 1;
+	s->req.pit = f->flags & KVM_IOFILTER_F_PIT ? vcpu->kvm->arch.vpit : NULL;
 	s->req.now = f->flags & KVM_IOFILTER_F_SAMPLE ? ktime_get_ns() : 0;
 	s->returns = vcpu_returns(vcpu);
 	s->kvmclock_offset = READ_ONCE(vcpu->kvm->arch.kvmclock_offset);

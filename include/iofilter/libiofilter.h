@@ -81,7 +81,7 @@ struct iofilter;
  * the VMM. The VM's descriptor is not kept.
  *
  * ESRCH, ENODEV, EACCES: as iofilter_vm_get(); EEXIST: already attached; EBUSY: another device is in the way;
- * EADDRINUSE: the kernel itself has the device;
+ * EADDRINUSE: the kernel itself has the device; ENXIO: the kernel does not have the PIT that the device needs;
  * ENOENT: unknown device; ENOSYS: the host lacks something; EINVAL: options; EPERM: a capability is missing.
  */
 int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **f);
@@ -180,6 +180,7 @@ struct iofilter_info {
 	struct iofilter_channel channels[IOFILTER_MAX_CHANNELS];
 	__u64 commands;	   /* writes that were carried out here: latch commands */
 	__u32 odd_reads;   /* in flight: the second of two reads that belong together (port 0x61) */
+	__u64 lead;	   /* not 0: the VMM's clock may be ahead by so much (port 0x61 beside KVM's PIT) */
 
 	/* A device of registers (RTC): of the above only counters, addr, fuse, absence, expiry, best_bracket and the samples. */
 	int no_clock;

@@ -96,6 +96,7 @@ static int attach_what_applies(struct run *r)
 		case -EEXIST:
 		case -EBUSY:
 		case -EADDRINUSE:
+		case -ENXIO:
 		case -EINVAL:
 		case -ENOSPC:
 			left_out(r, *device);

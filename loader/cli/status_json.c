@@ -154,6 +154,10 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 				json_object_object_add(o, "registers", registers_json(i));
 			else
 				json_object_object_add(o, "clock", clock_json(i));
+			if (i->lead) {
+				json_add_u64(o, "lead", i->lead);
+				json_add_u64(o, "odd_reads", i->odd_reads);
+			}
 			if (i->nr_channels) {
 				json_object_object_add(o, "channels", channels_json(i));
 				json_add_u64(o, "clock_channel", i->clock_channel);

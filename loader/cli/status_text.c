@@ -135,6 +135,13 @@ static void print_state(const struct iofilter_info *i)
 		       "%llu moves, %llu audits, %llu suspicions, %llu delays (%.0f us)\n",
 		       whose, us(i->bounds), us(i->last_sample_ago) / 1000, (unsigned long long)i->moves, (unsigned long long)i->audits,
 		       (unsigned long long)i->suspicions, (unsigned long long)i->delays, us(i->delay_total));
+	if (i->nr_channels == 0 && i->odd_reads)
+		puts("    in flight the second of two reads of port 0x61");
+	if (i->lead)
+		printf("    lead      the VMM's clock is taken to be ahead by at most %.1f us; %llu audits, %llu suspicions\n", us(i->lead),
+		       (unsigned long long)i->audits, (unsigned long long)i->suspicions);
+	if (!i->bracket)
+		return;
 	printf("    timing    bracket %.0f us, absence %.0f us, expiry %.0f us; best round trip %.1f us\n",
 	       us(i->bracket), us(i->absence), us(i->expiry), us(i->best_bracket));
 }

@@ -9,10 +9,12 @@
 #include <iofilter/pit.h>
 #include <iofilter/pmtimer.h>
 #include <iofilter/rtc.h>
+#include <iofilter/speaker.h>
 #include <hpet.skel.h>
 #include <pit.skel.h>
 #include <pmtimer.skel.h>
 #include <rtc.skel.h>
+#include <speaker.skel.h>
 
 /* Beyond this the options are a slip of the unit. */
 #define TIME_MAX IOFILTER_NSEC_PER_SEC
@@ -239,6 +241,17 @@ static const struct device devices[] = {
 		.clock = pit_clock,
 		.version = IOFILTER_PIT_VERSION,
 		.state_size = sizeof(struct iofilter_pit),
+		.taken = "its PIT is KVM's own; attach speaker instead",
+	},
+	{
+		.name = "speaker",
+		.elf = speaker_bpf__elf_bytes,
+		.configure = speaker_configure,
+		.describe = speaker_describe,
+		.version = IOFILTER_SPEAKER_VERSION,
+		.state_size = sizeof(struct iofilter_speaker),
+		.taken = "KVM itself answers port 0x61, no filter is needed",
+		.absent = "its PIT is in userspace; attach pit instead",
 	},
 	{
 		.name = "rtc",
