@@ -50,6 +50,7 @@ def test():
     with Guest(cpus=cpus, cpu=sys.argv[2] if len(sys.argv) > 2 else "max", append="clocksource=hpet") as guest:
         say(guest.qmp.cmd("query-version")["qemu"])
         guest.boot()
+        say(*guest.run("dmesg | grep 'portclock: TSC'")[1])
         filt = Filter(guest)
         judge(run(guest, cpus, READS * 3 // 4, "quiet host"), READS * 3 // 4, "quiet host")
         load = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(2)]

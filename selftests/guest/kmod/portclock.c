@@ -276,7 +276,7 @@ static const struct proc_ops portclock_ops = {
 	.proc_write = portclock_write,
 };
 
-/* The kernel does not know the TSC's rate if its own calibration failed, as it does without kvmclock on a busy host. */
+/* On a busy host, and without kvmclock, the kernel's own calibration fails or is far off. */
 static u32 __init tsc_calibrate(void)
 {
 	u32 first = inl(PMTIMER_PORT), ticks;
@@ -290,7 +290,8 @@ static u32 __init tsc_calibrate(void)
 
 static int __init portclock_init(void)
 {
-	tsc_per_ms = tsc_khz ?: tsc_calibrate();
+	tsc_per_ms = tsc_calibrate();
+	pr_info("portclock: TSC %u kHz, by the kernel %u\n", tsc_per_ms, tsc_khz);
 	return proc_create("portclock", 0600, NULL, &portclock_ops) ? 0 : -ENOMEM;
 }
 
