@@ -85,6 +85,7 @@ struct iofilter;
  * the VMM. The VM's descriptor is not kept.
  *
  * ESRCH, ENODEV, EACCES: as iofilter_vm_get(); EEXIST: already attached; EBUSY: another device is in the way;
+ * EADDRINUSE: the kernel itself has the device; ENXIO: the kernel does not have the PIT that the device needs;
  * ENOENT: unknown device; ENOSYS: the host lacks something; EINVAL: options; EPERM: a capability is missing.
  */
 int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **f);
@@ -125,10 +126,24 @@ void iofilter_close(struct iofilter *f);
 
 /* --- what others attached --- */
 
+#define IOFILTER_MAX_CHANNELS 3
+
 /* The module's own counters for one range. */
 struct iofilter_range_stats {
 	__u64 reads_handled, reads_punted;
 	__u64 writes_handled, writes_punted;
+};
+
+/* A channel of a device that has several, each with a count and a time of its own (the PIT). */
+struct iofilter_channel {
+	__u32 known;	   /* the guest has programmed it since the attach */
+	__u32 mode, access, bcd, count; /* what it has programmed; access: 1 LSB, 2 MSB, 3 both; count 0: not yet */
+	__u32 proof, ready; /* as iofilter_info's */
+	__u64 bounds;
+	/* In flight: bytes of a latched count, a latched status, the MSB of an unlatched pair. */
+	__u32 latch_bytes, latch;
+	__u32 status_latched, status;
+	__u32 pair;
 };
 
 /* A device that is attached, or whose pins are left. */
@@ -163,6 +178,19 @@ struct iofilter_info {
 	__u64 proven_for;  /* since the first proof of this run; 0: not proven */
 	__u64 bracket, absence, expiry, best_bracket;
 	__u64 samples, narrow, lost, moves, vanished, audits, suspicions, delays, delay_total;
+
+	__u32 nr_channels; /* 0: the device has none */
+	__u32 clock_channel; /* whose clock the above is: of those that are proven the one that has been for longest */
+	struct iofilter_channel channels[IOFILTER_MAX_CHANNELS];
+	__u64 commands;	   /* writes that were carried out here: latch commands */
+	__u32 odd_reads;   /* in flight: the second of two reads that belong together (port 0x61) */
+	__u64 lead;	   /* not 0: the VMM's clock may be ahead by so much (port 0x61 beside KVM's PIT) */
+
+	/* A device of registers (RTC): of the above only counters, addr, fuse, absence, expiry, best_bracket and the samples. */
+	int no_clock;
+	__u32 known;	 /* registers that are answered at this moment */
+	__u32 published; /* the VMM tells the time */
+	__u64 changes;	 /* registers that changed by themselves, and are not answered any more */
 
 	/* A table: of the above only verdicts, reads, addr and absence. */
 	__u32 rules;

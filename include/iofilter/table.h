@@ -151,6 +151,7 @@ struct table_expect {
 	__u8 pad[6];
 };
 
+_Static_assert(IOFILTER_NR_VERDICTS <= 16, "counters in the state");
 _Static_assert(sizeof(struct table_expect) == 48, "written by the VMM");
 
 struct table_predict {

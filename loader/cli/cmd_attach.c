@@ -95,6 +95,8 @@ static int attach_what_applies(struct run *r)
 			break;
 		case -EEXIST:
 		case -EBUSY:
+		case -EADDRINUSE:
+		case -ENXIO:
 		case -EINVAL:
 		case -ENOSPC:
 			left_out(r, *device);
