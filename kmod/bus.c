@@ -47,7 +47,11 @@ static bool is_ours(const struct kvm_io_range *r, const struct iofilter *f)
 	return r->dev->ops == &iofilter_dev_ops && container_of(r->dev, struct iofilter_dev, dev)->f == f;
 }
 
-/* Would KVM offer the access [@addr, @addr + @len) to entry @which of @bus? If @f is given, before any that is not @f's. */
+/*
+ * Would KVM offer the access [@addr, @addr + @len) to entry @which of @bus? If @f is given, before any that is not @f's; and then
+ * another of @f's that begins at the same address is as good: beside a one-byte device at our first port, one of our ranges must be as
+ * short to come before it, and a longer one sees the wider accesses.
+ */
 static bool bus_reaches(const struct kvm_io_bus *bus, gpa_t addr, int len, const struct kvm_io_range *which,
 			const struct iofilter *f)
 {
@@ -65,6 +69,8 @@ static bool bus_reaches(const struct kvm_io_bus *bus, gpa_t addr, int len, const
 			return true;
 		if (f && !is_ours(&bus->range[i], f))
 			return false;
+		if (f && bus->range[i].addr == which->addr)
+			return true;
 	}
 	return false;
 }
@@ -132,6 +138,25 @@ static int bus_place(const struct kvm_io_bus *bus, const struct kvm_io_range *r)
 	return i;
 }
 
+/* Does anything stand on a range of @f? Filters do not: that was looked at before. */
+static bool bus_taken(const struct kvm_io_bus *bus, const struct iofilter *f, u32 bus_idx)
+{
+	u32 i;
+	int j;
+
+	for (i = 0; i < f->nr_ranges; i++) {
+		const struct kvm_iofilter_range *a = &f->devs[i].range;
+
+		for (j = 0; j < bus->dev_count; j++) {
+			const struct kvm_io_range *b = &bus->range[j];
+
+			if (a->bus == bus_idx && a->addr < b->addr + max(b->len, 1) && b->addr < a->addr + a->len)
+				return true;
+		}
+	}
+	return false;
+}
+
 static struct kvm_io_bus *bus_with(const struct kvm_io_bus *old, struct iofilter *f, u32 bus_idx, int n)
 {
 	struct kvm_io_bus *new = kmalloc(struct_size(new, range, old->dev_count + n), GFP_KERNEL_ACCOUNT);
@@ -161,7 +186,8 @@ static struct kvm_io_bus *bus_with(const struct kvm_io_bus *old, struct iofilter
 /*
  * Put all ranges of @f on the buses, each bus in one step. Waits until no vCPU uses the old arrays.
  *
- * Return: 0, -EBUSY: an access would no longer be found; -ENOSPC; -ENOMEM. On error nothing has changed.
+ * Return: 0, -EBUSY: an access would no longer be found; -EADDRINUSE: F_ALONE, and there is another device; -ENOSPC; -ENOMEM.
+ * On error nothing has changed.
  */
 int iofilter_bus_add(struct kvm *kvm, struct iofilter *f)
 {
@@ -179,6 +205,8 @@ int iofilter_bus_add(struct kvm *kvm, struct iofilter *f)
 		old[i] = kvm_get_bus(kvm, idx[i]);
 		if (!old[i]) {
 			err = -ENOMEM;
+		} else if (f->flags & KVM_IOFILTER_F_ALONE && bus_taken(old[i], f, idx[i])) {
+			err = -EADDRINUSE;
 		} else if (old[i]->dev_count - old[i]->ioeventfd_count + n[i] > IOFILTER_BUS_MAX) {
 			err = -ENOSPC;
 		} else {

@@ -198,7 +198,7 @@ static struct iofilter *iofilter_alloc(const struct kvm_iofilter_ops *ops, struc
  *
  * Return: 0; -EPERM without CAP_BPF and CAP_PERFMON; -EBADF, -EINVAL: vm_fd is no VM; -EEXIST: the VM has a filter of this
  * name or on one of these ranges; -EBUSY: a range of ours or of another device could no longer be reached;
- * -ENOSPC: too many devices on the bus; -ENOMEM.
+ * -EADDRINUSE: F_ALONE, and the kernel has a device there; -ENXIO: F_PIT, and the kernel has no PIT; -ENOSPC: too many devices on the bus; -ENOMEM.
  */
 int iofilter_reg(void *kdata, struct bpf_link *link)
 {
@@ -219,6 +219,10 @@ int iofilter_reg(void *kdata, struct bpf_link *link)
 	mutex_lock(&iofilter_mutex);
 	err = -EEXIST;
 	if (iofilter_attached(kvm, ops))
+		goto unlock;
+	/* Once it is there it stays for as long as the VM. */
+	err = -ENXIO;
+	if (ops->flags & KVM_IOFILTER_F_PIT && !READ_ONCE(kvm->arch.vpit))
 		goto unlock;
 	err = -ENOMEM;
 	f = iofilter_alloc(ops, link, kvm);

@@ -197,6 +197,15 @@ static int stub_quiesce(int last)
 	return 0;
 }
 
+BTF_KFUNCS_START(iofilter_kfuncs)
+BTF_ID_FLAGS(func, kvm_iofilter_pit, KF_TRUSTED_ARGS)
+BTF_KFUNCS_END(iofilter_kfuncs)
+
+static const struct btf_kfunc_id_set iofilter_kfunc_set = {
+	.owner = THIS_MODULE,
+	.set = &iofilter_kfuncs,
+};
+
 static struct kvm_iofilter_ops iofilter_cfi_stubs = {
 	.read = stub_read,
 	.write = stub_write,
@@ -227,7 +236,9 @@ static int __init iofilter_init(void)
 	iofilter_wq = alloc_workqueue("kvm_iofilter", WQ_UNBOUND, 0);
 	if (!iofilter_wq)
 		return -ENOMEM;
-	err = register_bpf_struct_ops(&iofilter_struct_ops, kvm_iofilter_ops);
+	err = register_btf_kfunc_id_set(BPF_PROG_TYPE_STRUCT_OPS, &iofilter_kfunc_set);
+	if (!err)
+		err = register_bpf_struct_ops(&iofilter_struct_ops, kvm_iofilter_ops);
 	if (!err && !iofilter_btf) {
 		pr_err(pr_iofilter "no usable BTF in this module: build it with the kernel's vmlinux at hand (KDIR), and with pahole\n");
 		err = -ENOEXEC;

@@ -29,7 +29,14 @@ enum kvm_iofilter_ops_flags {
 	KVM_IOFILTER_F_CLOCK = 1 << 0,
 	/* Punted reads are followed up, and ->sample() is called with the VMM's answers. Needs F_CLOCK. */
 	KVM_IOFILTER_F_SAMPLE = 1 << 1,
-	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE,
+	/*
+	 * The device must be in the VMM: where the kernel has one of its own on a range of the filter (KVM's PIT), attaching fails with
+	 * EADDRINUSE. What such a device takes never comes to the VMM.
+	 */
+	KVM_IOFILTER_F_ALONE = 1 << 2,
+	/* The VM's PIT must be KVM's own, else attaching fails with ENXIO. req->pit is filled in. */
+	KVM_IOFILTER_F_PIT = 1 << 3,
+	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE | KVM_IOFILTER_F_ALONE | KVM_IOFILTER_F_PIT,
 };
 
 /* kvm_iofilter_req.flags */
@@ -45,6 +52,8 @@ enum kvm_iofilter_req_flags {
 	KVM_IOFILTER_REQ_SLEPT = 1 << 3,
 	/* @count is not 1. So a plain access on a quiet VM has no flag set, and a program can test for that at once. */
 	KVM_IOFILTER_REQ_STRING = 1 << 2,
+	/* ->read(): a further element of the string whose element before was answered. If it is not answered now, it is zero. */
+	KVM_IOFILTER_REQ_MORE = 1 << 4,
 };
 
 /*
@@ -77,14 +86,37 @@ struct kvm_iofilter_req {
 	/* Index of the vCPU, 0 .. KVM's maximum - 1. */
 	__u32 vcpu;
 	__u32 flags;
+	/* KVM's own PIT, for kvm_iofilter_pit() alone. NULL without F_PIT. */
+	struct kvm_pit *pit;
 };
+
+/* A channel of KVM's PIT, as KVM stores it. */
+struct kvm_iofilter_pit_channel {
+	__u64 at;    /* CLOCK_MONOTONIC, ns: when it was so */
+	__u64 load;  /* likewise: when the count was written, or the VMM set the PIT's state. Not kept for channel 0 */
+	__u32 count; /* 1 .. 65536 */
+	__u8 mode;   /* 6 and 7 stand as 2 and 3 */
+	__u8 gate;
+	__u16 pad;
+};
+
+/*
+ * A kfunc of the module for programs with F_PIT, in ->read() and ->write():
+ *
+ *	int kvm_iofilter_pit(const struct kvm_iofilter_req *req, __u32 channel_at, __u32 lock_at, struct kvm_iofilter_pit_channel *to);
+ *
+ * Copies the channel that stands at @channel_at of struct kvm_pit, whose lock stands at @lock_at. That type is KVM's private one, so
+ * the program takes the offsets from the kernel's BTF (CO-RE). Nothing is written but @to.
+ *
+ * Return: 0; -EBUSY: the state is being changed; -EINVAL: no such offset, or no F_PIT.
+ */
 
 #define KVM_IOFILTER_MAX_DELAY_NS 100000000ULL
 #define KVM_IOFILTER_DRAIN_MS 20
 
 /* kvm_iofilter_sample.flags */
 enum kvm_iofilter_sample_flags {
-	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing. */
+	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing, and @t0 may be 0. */
 	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
 	/* Read from another vCPU's thread, while the one that was answered goes on. */
 	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,

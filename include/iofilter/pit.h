@@ -4,20 +4,34 @@
  * (hw/timer/i8254.c, hw/audio/pcspk.c), quirks included: always binary, no gate stops a count, no null count.
  *
  * Here: registers, the state, and the arithmetic. pit_model.h: what each access does to the VMM's flip-flops and latches.
- * pit_clock.h: the time since a count was loaded. pit_access.h: what becomes of an access. pit_sample.h: the VMM's answers.
+ * pit_clock.h: the time since a count was loaded. pit_fold.h: what an answer of the VMM tells of it.
  *
  * A channel's state is split. The VMM's part changes only by accesses that it sees; the filter follows it (the shadow). What
  * the filter has answered by itself stands in the overlay: the second byte of a pair, a latched count, a latched status. The
  * guest's device is the overlay on top of the shadow, and a sequence that is begun in one of them ends there.
  *
  * The overlay is only here: where a VM is saved with a sequence in flight, its rest is lost. Therefore pairs of unlatched reads
- * are answered only to a guest that polls, and none is begun while p->drain is set.
+ * are answered only to a guest that polls, and none is begun while head.drain is set.
+ *
+ * pit_read.h and pit_write.h: what becomes of an access; pit_quick.h: of a common one. pit_access.h: the four ops of a filter, under the lock.
  */
 #ifndef IOFILTER_PIT_H
 #define IOFILTER_PIT_H
 
 #include <iofilter/clock.h>
 #include <iofilter/clock_sample.h>
+
+/*
+ * In BPF a program of its own, verified once for whatever its arguments point to; what is inlined, and what is static, is verified
+ * anew for every path that leads to it. At most five arguments, no pointer that may be NULL, an int as the result.
+ */
+#ifdef __bpf__
+#define PIT_PROG __attribute__((__noinline__))
+#define PIT_ARG	 __attribute__((btf_decl_tag("arg:nonnull")))
+#else
+#define PIT_PROG static inline
+#define PIT_ARG
+#endif
 
 #define PIT_HZ	      1193182 /* QEMU; KVM's own PIT counts 1193181 */
 #define PIT_PORT      0x40    /* counters 0 .. 2 */
@@ -29,7 +43,7 @@
 
 /* All accesses that touch the four ports lie in this range, those that straddle its ends too. */
 #define PIT_RANGE     (PIT_PORT - 3)
-#define PIT_RANGE_LEN (PIT_LEN + 6)
+#define PIT_RANGE_LEN (PIT_LEN + 3 + 3)
 
 /* Control word */
 #define PIT_SC(val)	((val) >> 6 & 3) /* select counter */
@@ -66,6 +80,23 @@
 /* What an answer of the VMM tells. */
 enum pit_kind { PIT_NOTHING, PIT_LSB, PIT_MSB, PIT_LATCHED_LSB, PIT_LATCHED_MSB, PIT_STATUS, PIT_SYSTEM_PORT };
 
+/* An answer of the VMM: a byte, a bit, or a latched word. */
+struct pit_shown {
+	__u64 t0, t1; /* it was so between them */
+	__u64 d;      /* ticks after the load: what the search for them has found */
+	__u32 vcpu;
+	__u32 kind;   /* enum pit_kind */
+	__u32 word;   /* all 16 bits of a count */
+	__u32 val;
+};
+
+/* What there is to say about a channel's time. */
+struct pit_time {
+	__u64 virt; /* ns since the load */
+	__u64 delay; /* as kvm_iofilter_req.delay */
+	__u64 out;
+};
+
 struct pit_channel {
 	/* Shadow. */
 	__u32 count;	  /* 1 .. 65536; 0: not known */
@@ -74,8 +105,10 @@ struct pit_channel {
 	__u8 write_state; /* 1 .. 3, or PIT_WORD_MSB */
 	__u8 write_latch;
 	__u8 pad[3];
-	__s32 state;	  /* read flip-flop and latches, see pit_model.h; -1: one of those in @states */
-	__u32 states;
+	__u32 states;	  /* that its read flip-flop and latches may be in, see pit_model.h */
+	__u32 pad2;
+
+	__u64 period_ns, count_ns; /* after so long the values, the output come again */
 
 	/* Overlay. */
 	__u8 pair;	  /* the LSB of an unlatched pair was answered, the MSB is next */
@@ -83,7 +116,7 @@ struct pit_channel {
 	__u8 status_latched;
 	__u8 status;
 	__u16 latch;
-	__u16 pad2;
+	__u16 pad3;
 
 	/* A load that is in flight to the VMM, or was when last seen: it happened at @load_at or later. */
 	__u32 loading;
@@ -95,7 +128,7 @@ struct pit_channel {
 	__u32 latch_vcpu;
 	__u32 latch_lsb; /* the byte already read, + 1; 0: none */
 
-	__u64 cuts;   /* sequences begun here that could not be ended here */
+	__u64 cuts;   /* sequences begun here that could not be ended here; in head.cut, too */
 	__u64 poll_at; /* the newest first byte of an unlatched pair */
 	__u32 polls;
 
@@ -112,20 +145,31 @@ struct pit_channel {
 	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
+enum pit_open { PIT_NONE, PIT_READING, PIT_WRITING, PIT_DONE };
+
 /* Bits of the system port that are not known (yet). */
 #define PIT_UNKNOWN 2
 
 struct iofilter_pit {
 	struct iofilter_head head;
 	__u64 verdicts[16]; /* by enum iofilter_verdict */
-	__u64 answered;
-	__u64 cuts;	    /* reads of port 0x61 after which its toggle is repeated once */
+	__u64 answered;	    /* reads */
+	__u64 commands;	    /* latch commands and read-backs that were carried out here */
+	__u64 cuts;	    /* reads of port 0x61 after which its toggle is repeated once; in head.cut, too */
 	__u64 conflicts;    /* accesses of several vCPUs whose order is not known */
 	__u64 forgotten;    /* times a channel became unknown */
 
 	__u32 lock;	    /* 0 or 1, a try-lock around all that follows */
-	__u32 confused;	    /* somebody could not take it: nothing is known any more. Written without it */
-	__u32 drain;	    /* begin no new sequence. Written by userspace */
+	/* Written without it. */
+	__u32 confused;	    /* somebody could not take it: nothing is known any more */
+	__u32 held;	    /* by userspace: answer nothing but what is in flight */
+	__u32 doubted;	    /* by userspace: the VMM's clock may have been stopped */
+	__u32 blind;	    /* a vCPU beyond the table uses the device */
+	__u32 moved;	    /* as kvm_iofilter_sample.moved */
+
+	/* For the quick path: nothing is at the VMM, and what was has been followed up; vCPUs below @entered are in the tables. */
+	__u32 calm;
+	__u32 entered;
 
 	/* The system port. */
 	__u8 gate, data;    /* 0, 1, PIT_UNKNOWN */
@@ -134,19 +178,18 @@ struct iofilter_pit {
 	__u8 gate_old;	    /* a vCPU was away since the gate was seen: a reset would have cleared it */
 	__u8 pad[3];
 
-	/* What is at the VMM: the accesses of one vCPU are in order, those of several are not. */
-	__u8 open_by[IOFILTER_MAX_VCPUS]; /* this vCPU's read is */
-	__u32 nr_open;
-	__u32 open_write;   /* a write is, by .. */
-	__u32 write_vcpu;
+	/* What each vCPU has at the VMM (enum pit_open), and since when. */
+	__u8 open_by[IOFILTER_MAX_VCPUS];
+	__u64 opened_at[IOFILTER_MAX_VCPUS];
+	__u8 missed[IOFILTER_MAX_VCPUS]; /* the same, written without the lock by those who could not take it; PIT_DONE: nothing more */
+	__u32 nr_reads, nr_writes;
 
 	/* The newest read there. */
 	__u32 open_vcpu;
 	__u32 open_kind;
 	__u32 open_channel;
-	__u32 open_quiet;   /* nothing else was in flight when it was punted */
+	__u32 pad4;
 	__u64 open_addr;
-	__u64 open_at;
 
 	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));
 };

@@ -1,107 +1,119 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
 /*
- * The VMM's read flip-flop and latches, as far as the accesses that it saw tell. There are 32 states, and a state that is not known
- * is a set of them: each access maps the set, and after a few reads and a control word one is left.
+ * The VMM's read flip-flop and latches, as far as the accesses that it saw tell. There are 32 states, and what is known is a set of them,
+ * a bit each: each access maps the set, and after a few reads and a control word one is left.
  */
 #ifndef IOFILTER_PIT_MODEL_H
 #define IOFILTER_PIT_MODEL_H
 
 #include <iofilter/pit.h>
 
-#define PIT_NR_STATES	 32
-#define PIT_ANY_STATE	 0xffffffffu
-#define PIT_STATE_READ(s)    (((s) & 3) + 1)   /* 1 .. 3, or PIT_WORD_MSB */
-#define PIT_STATE_LATCHED(s) ((s) >> 2 & 3)    /* bytes of the latched count: 0 none, else as PIT_RW() */
-#define PIT_STATE_STATUS(s)  ((s) >> 4 & 1)    /* a status is latched */
+#define PIT_NR_STATES 32
+#define PIT_ANY_STATE 0xffffffffu
+
+/* @read: 1 .. 3, or PIT_WORD_MSB; @latched: bytes of the latched count as PIT_RW(), 0 none; @status: one is latched. */
+#define PIT_STATE(read, latched, status) (1u << (((read) - 1) | (latched) << 2 | (status) << 4))
+
+/* A nibble holds the states that differ in the flip-flop, a half those that differ in that and in the latched count. */
+#define PIT_NO_COUNT  0x000f000fu
+#define PIT_NO_STATUS 0x0000ffffu
 
 enum pit_op { PIT_OP_READ, PIT_OP_LATCH, PIT_OP_STATUS, PIT_OP_PROGRAM };
 
-static inline __u32 pit_state(__u32 read, __u32 latched, __u32 status)
+/* Where the states of @set go. @rw: of the channel, or of the new control word. */
+static inline __u32 pit_next(__u32 set, enum pit_op op, __u32 rw)
 {
-	return ((read - 1) & 3) | latched << 2 | status << 4;
-}
-
-/* @rw: of the channel, or of the new control word. */
-static inline __u32 pit_next(__u32 state, enum pit_op op, __u32 rw)
-{
-	__u32 read = PIT_STATE_READ(state), latched = PIT_STATE_LATCHED(state), status = PIT_STATE_STATUS(state);
-
 	switch (op) {
 	case PIT_OP_LATCH:
-		return pit_state(read, latched ? latched : rw, status);
+		return (set & ~PIT_NO_COUNT) | (set & PIT_NO_COUNT) << 4 * (rw & 3);
 	case PIT_OP_STATUS:
-		return pit_state(read, latched, 1);
+		return ((set | set >> 16) & PIT_NO_STATUS) << 16;
 	case PIT_OP_PROGRAM:
-		return pit_state(rw, latched, status);
+		return ((set | set >> 1 | set >> 2 | set >> 3) & 0x11111111u) << ((rw - 1) & 3);
 	default:
 		break;
 	}
-	if (status)
-		return pit_state(read, latched, 0);
-	if (latched)
-		return pit_state(read, latched == PIT_RW_WORD ? PIT_RW_MSB : 0, 0);
-	if (read == PIT_RW_WORD)
-		return pit_state(PIT_WORD_MSB, 0, 0);
-	return pit_state(read == PIT_WORD_MSB ? PIT_RW_WORD : read, 0, 0);
+	return set >> 16 |				    /* the status is read */
+	       (set >> 12 & 0xf) << 8 |			    /* the LSB of a latched word */
+	       (set >> 8 & 0xf) | (set >> 4 & 0xf) |	    /* the last byte of a latch */
+	       (set & 3) | (set & 4) << 1 | (set & 8) >> 1; /* nothing is latched */
 }
 
 /* The VMM has got, or will get, such an access. */
 static inline void pit_step(struct pit_channel *c, enum pit_op op, __u32 rw)
 {
-	__u32 from = c->states, to = 0, only = 0, n = 0;
-	int i;
-
-	if (c->state >= 0) {
-		c->state = pit_next(c->state, op, rw) & (PIT_NR_STATES - 1);
-		return;
-	}
-	iofilter_for(i, PIT_NR_STATES) {
-		if (from >> i & 1)
-			to |= 1u << (pit_next(i, op, rw) & (PIT_NR_STATES - 1));
-	}
-	iofilter_for(i, PIT_NR_STATES) {
-		if (to >> i & 1) {
-			only = i;
-			n++;
-		}
-	}
-	c->states = to;
-	if (n == 1)
-		c->state = only;
+	c->states = pit_next(c->states, op, rw);
 }
 
 /* An access whose effect on flip-flop and latches is not known. */
 static inline void pit_blur(struct pit_channel *c)
 {
-	c->state = -1;
 	c->states = PIT_ANY_STATE;
+}
+
+/* Is a status, is a count latched at the VMM: -1, not known. */
+static inline int pit_has_status(const struct pit_channel *c)
+{
+	return !(c->states & ~PIT_NO_STATUS) ? 0 : c->states & PIT_NO_STATUS ? -1 : 1;
+}
+
+static inline int pit_has_count(const struct pit_channel *c)
+{
+	return !(c->states & ~PIT_NO_COUNT) ? 0 : c->states & PIT_NO_COUNT ? -1 : 1;
+}
+
+/* The flip-flop, if nothing is latched: 1 .. 3, PIT_WORD_MSB; 0: not known. */
+static inline __u32 pit_flipflop(const struct pit_channel *c)
+{
+	switch (c->states) {
+	case PIT_STATE(PIT_RW_LSB, 0, 0):
+		return PIT_RW_LSB;
+	case PIT_STATE(PIT_RW_MSB, 0, 0):
+		return PIT_RW_MSB;
+	case PIT_STATE(PIT_RW_WORD, 0, 0):
+		return PIT_RW_WORD;
+	case PIT_STATE(PIT_WORD_MSB, 0, 0):
+		return PIT_WORD_MSB;
+	default:
+		return 0;
+	}
 }
 
 /* What the next read is answered from, if it is not the overlay. */
 static inline enum pit_kind pit_kind(const struct pit_channel *c)
 {
-	__u32 s = c->state;
+	__u32 s = c->states;
 
-	if (c->state < 0)
-		return PIT_NOTHING;
-	if (PIT_STATE_STATUS(s))
+	if (!(s & PIT_NO_STATUS))
 		return PIT_STATUS;
-	if (PIT_STATE_LATCHED(s))
-		return PIT_STATE_LATCHED(s) == PIT_RW_MSB ? PIT_LATCHED_MSB : PIT_LATCHED_LSB;
-	return PIT_STATE_READ(s) == PIT_RW_MSB || PIT_STATE_READ(s) == PIT_WORD_MSB ? PIT_MSB : PIT_LSB;
+	if (!(s & ~0xf0f0u))
+		return PIT_LATCHED_LSB;
+	if (!(s & ~0x0f00u))
+		return PIT_LATCHED_MSB;
+	switch (pit_flipflop(c)) {
+	case 0:
+		return PIT_NOTHING;
+	case PIT_RW_MSB:
+	case PIT_WORD_MSB:
+		return PIT_MSB;
+	default:
+		return PIT_LSB;
+	}
 }
 
-/* Is a sequence begun by the filter in flight? */
+/* Sequences begun by the filter that are in flight. */
 static inline __u32 pit_in_flight(const struct pit_channel *c)
 {
-	return c->pair || c->latched || c->status_latched;
+	return (__u32)!!c->pair + !!c->latched + c->status_latched;
 }
 
 /* The channel is not what we think, until the guest programs it again. */
-static inline void pit_forget(struct iofilter_pit *p, struct pit_channel *c)
+PIT_PROG int pit_forget(struct iofilter_pit *p PIT_ARG, struct pit_channel *c PIT_ARG)
 {
-	if (pit_in_flight(c))
-		c->cuts++;
+	__u32 cut = pit_in_flight(c);
+
+	c->cuts += cut;
+	p->head.cut += cut;
 	p->forgotten += c->programmed;
 	c->programmed = 0;
 	c->count = 0;
@@ -115,15 +127,30 @@ static inline void pit_forget(struct iofilter_pit *p, struct pit_channel *c)
 	iofilter_clock_unprove(&c->clock);
 	c->clock.bounded = 0;
 	pit_blur(c);
+	return 0;
+}
+
+/* The guest's bit 4 goes on from the VMM's. */
+static inline void pit_cut_odd(struct iofilter_pit *p)
+{
+	p->cuts += p->odd;
+	p->head.cut += p->odd;
+	p->odd = 0;
 }
 
 static inline void pit_forget_system(struct iofilter_pit *p)
 {
-	p->cuts += p->odd;
+	pit_cut_odd(p);
 	p->gate = PIT_UNKNOWN;
 	p->data = PIT_UNKNOWN;
 	p->toggle = PIT_UNKNOWN;
-	p->odd = 0;
+}
+
+/* The order of accesses to the channel is not known. */
+static inline void pit_conflict(struct iofilter_pit *p, struct pit_channel *c)
+{
+	p->conflicts++;
+	pit_forget(p, c);
 }
 
 #endif /* IOFILTER_PIT_MODEL_H */

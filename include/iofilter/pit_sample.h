@@ -1,30 +1,34 @@
 /* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
-/* What the VMM answered to a punted read of the PIT. */
+/* What the module tells between the accesses: answers of the VMM to punted reads, writes that it is done with, moves of its clock. */
 #ifndef IOFILTER_PIT_SAMPLE_H
 #define IOFILTER_PIT_SAMPLE_H
 
-#include <iofilter/pit_access.h>
+#include <iofilter/pit_enter.h>
+#include <iofilter/pit_fold.h>
 
-static inline void pit_sample_latched(struct iofilter_pit *p, struct pit_channel *c, __u8 val, int msb, __u64 t1, __u32 vcpu)
+static inline void pit_sample_latched(struct iofilter_pit *p, struct pit_channel *c, struct pit_shown *s, int msb)
 {
 	__u32 lsb = c->latch_lsb;
 
 	if (!c->latch_at || !c->latch_end) {
-		iofilter_clock_lost(&c->clock, t1);
+		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}
 	if (!msb && c->rw == PIT_RW_WORD) {
-		c->latch_lsb = val + 1;
+		c->latch_lsb = s->val + 1;
 		return;
 	}
-	if (msb && lsb)
-		pit_fold(p, c, PIT_LATCHED_MSB, 1, val << 8 | ((lsb - 1) & 0xff), c->latch_at, c->latch_end, vcpu);
-	else
-		pit_fold(p, c, msb ? PIT_MSB : PIT_LSB, 0, val, c->latch_at, c->latch_end, vcpu);
+	s->t0 = c->latch_at;
+	s->t1 = c->latch_end;
+	s->kind = msb ? PIT_MSB : PIT_LSB;
+	s->word = msb && lsb;
+	if (s->word)
+		s->val = s->val << 8 | ((lsb - 1) & 0xff);
+	pit_fold(p, c, s);
 	c->latch_at = 0;
 }
 
-static inline void pit_sample_system(struct iofilter_pit *p, const struct kvm_iofilter_sample *s)
+static inline void pit_sample_system(struct iofilter_pit *p, struct pit_shown *s)
 {
 	__u8 gate = s->val & PIT_61_GATE;
 
@@ -35,48 +39,67 @@ static inline void pit_sample_system(struct iofilter_pit *p, const struct kvm_io
 	p->gate_old = 0;
 	p->data = !!(s->val & PIT_61_DATA);
 	p->toggle = !!(s->val & PIT_61_REFRESH);
-	pit_fold(p, &p->channels[2], PIT_SYSTEM_PORT, 0, !!(s->val & PIT_61_OUT), s->t0, s->t1, s->vcpu);
+	s->val = !!(s->val & PIT_61_OUT);
+	pit_fold(p, &p->channels[2], s);
 }
 
-static inline void pit_sample_locked(struct iofilter_pit *p, const struct kvm_iofilter_sample *s)
+/* The answer to the read that is open. */
+PIT_PROG int pit_sample_answer(struct iofilter_pit *p PIT_ARG, struct pit_shown *s PIT_ARG)
 {
-	__u32 channel = p->open_channel, kind = p->open_kind;
-	struct pit_channel *c;
-	__u32 open = s->vcpu < IOFILTER_MAX_VCPUS && p->open_by[s->vcpu];
-	int i;
+	struct pit_channel *c = pit_channel(p, p->open_channel);
 
-	pit_read_closes(p, s->vcpu);
-	/* Another thread may see an answer that is not the one in question, which would look like another state. */
-	if (s->flags & (KVM_IOFILTER_SAMPLE_LOST | KVM_IOFILTER_SAMPLE_OTHER) || !open || s->vcpu != p->open_vcpu ||
-	    s->addr != p->open_addr || s->len != 1 || s->t0 < p->open_at || kind == PIT_NOTHING || channel >= PIT_CHANNELS) {
-		iofilter_for(i, PIT_CHANNELS)
-			iofilter_clock_lost(&p->channels[i].clock, s->t1);
-		return;
-	}
-	c = &p->channels[channel];
-	/* Nothing was in flight when this read began, so what began before it is done. */
-	if (p->open_quiet)
-		pit_load_end(c, s->t1);
-	if (kind == PIT_STATUS) {
+	if (s->kind == PIT_STATUS) {
 		if (c->programmed && ((s->val ^ (c->rw << 4 | c->mode << 1 | c->bcd)) & 0x3f))
 			pit_forget(p, c);
-	} else if (kind == PIT_LATCHED_LSB || kind == PIT_LATCHED_MSB) {
-		pit_sample_latched(p, c, s->val, kind == PIT_LATCHED_MSB, s->t1, s->vcpu);
-	} else if (kind == PIT_SYSTEM_PORT) {
+	} else if (s->kind == PIT_LATCHED_LSB || s->kind == PIT_LATCHED_MSB) {
+		pit_sample_latched(p, c, s, s->kind == PIT_LATCHED_MSB);
+	} else if (s->kind == PIT_SYSTEM_PORT) {
 		pit_sample_system(p, s);
 	} else {
-		pit_fold(p, c, kind, 0, s->val & 0xff, s->t0, s->t1, s->vcpu);
+		pit_fold(p, c, s);
 	}
+	return 0;
 }
 
-static inline void pit_sample(struct iofilter_pit *p, const struct kvm_iofilter_sample *s)
+/* The VMM is done with the write that was punted at @t0. */
+PIT_PROG int pit_sample_write(struct iofilter_pit *p PIT_ARG, __u32 vcpu, __u64 t0, __u64 t1)
 {
-	if (pit_lock(p)) {
-		iofilter_store(p->confused, 1);
-		return;
+	int i;
+
+	/* That vCPU may have begun another one since. Its own next access tells more precisely when. */
+	for (i = 0; i < PIT_CHANNELS; i++) {
+		struct pit_channel *c = &p->channels[i];
+
+		if (c->loading && c->load_vcpu == vcpu && t0 >= c->load_at)
+			pit_load_end(c, t1);
 	}
-	pit_sample_locked(p, s);
-	pit_unlock(p);
+	return 0;
+}
+
+static inline int pit_answers(const struct iofilter_pit *p, const struct kvm_iofilter_sample *s)
+{
+	/* Another thread may see an answer that is not the one in question, which would look like another state. */
+	return !(s->flags & (KVM_IOFILTER_SAMPLE_LOST | KVM_IOFILTER_SAMPLE_OTHER)) && s->vcpu == p->open_vcpu &&
+	       s->addr == p->open_addr && s->len == 1 && p->open_kind != PIT_NOTHING;
+}
+
+PIT_PROG int pit_sample_locked(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter_sample *s PIT_ARG)
+{
+	struct pit_shown shown = {
+		.t0 = s->t0, .t1 = s->t1, .vcpu = s->vcpu, .kind = p->open_kind, .val = s->val & 0xff,
+	};
+	int i, closed;
+
+	if (s->flags & KVM_IOFILTER_SAMPLE_MOVED)
+		return pit_doubt(p, s->t1);
+	closed = pit_closes(p, s->vcpu, s->t0);
+	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE)
+		return pit_sample_write(p, s->vcpu, s->t0, s->t1);
+	if (closed && pit_answers(p, s))
+		return pit_sample_answer(p, &shown);
+	for (i = 0; i < PIT_CHANNELS; i++)
+		iofilter_clock_lost(&p->channels[i].clock, s->t1);
+	return 0;
 }
 
 #endif /* IOFILTER_PIT_SAMPLE_H */

@@ -55,6 +55,23 @@ static struct json_object *clock_json(const struct iofilter_info *i)
 	return o;
 }
 
+static struct json_object *registers_json(const struct iofilter_info *i)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_add_u64(o, "known", i->known);
+	json_add_u64(o, "changes", i->changes);
+	json_object_object_add(o, "published", json_object_new_boolean(i->published));
+	json_object_object_add(o, "fuse", json_object_new_string(fuse_str(i->fuse)));
+	json_add_u64(o, "absence", i->absence);
+	json_add_u64(o, "expiry", i->expiry);
+	json_add_u64(o, "best_bracket", i->best_bracket);
+	json_add_u64(o, "samples", i->samples);
+	json_add_u64(o, "lost", i->lost);
+	json_add_u64(o, "suspicions", i->suspicions);
+	return o;
+}
+
 static struct json_object *ranges_json(const struct iofilter_info *i)
 {
 	struct json_object *list = json_object_new_array(), *o;
@@ -71,6 +88,34 @@ static struct json_object *ranges_json(const struct iofilter_info *i)
 			json_add_u64(o, "writes_handled", i->stats[j].writes_handled);
 			json_add_u64(o, "writes_punted", i->stats[j].writes_punted);
 		}
+		json_object_array_add(list, o);
+	}
+	return list;
+}
+
+static struct json_object *channels_json(const struct iofilter_info *i)
+{
+	struct json_object *list = json_object_new_array(), *o;
+
+	for (__u32 n = 0; n < i->nr_channels && n < IOFILTER_MAX_CHANNELS; n++) {
+		const struct iofilter_channel *c = &i->channels[n];
+
+		o = json_object_new_object();
+		json_add_u64(o, "channel", n);
+		json_object_object_add(o, "known", json_object_new_boolean(c->known));
+		json_add_u64(o, "mode", c->mode);
+		json_add_u64(o, "access", c->access);
+		json_object_object_add(o, "bcd", json_object_new_boolean(c->bcd));
+		json_add_u64(o, "count", c->count);
+		json_object_object_add(o, "proven", json_object_new_boolean(c->proof == IOFILTER_PROVEN));
+		json_object_object_add(o, "fused", json_object_new_boolean(c->proof == IOFILTER_FUSED));
+		json_object_object_add(o, "ready", json_object_new_boolean(c->ready));
+		json_add_u64(o, "bounds", c->bounds);
+		json_add_u64(o, "latch_bytes", c->latch_bytes);
+		json_add_u64(o, "latch", c->latch_bytes ? c->latch : 0);
+		json_object_object_add(o, "status_latched", json_object_new_boolean(c->status_latched));
+		json_add_u64(o, "status", c->status_latched ? c->status : 0);
+		json_object_object_add(o, "pair", json_object_new_boolean(c->pair));
 		json_object_array_add(list, o);
 	}
 	return list;
@@ -105,7 +150,25 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 				o, "share",
 				i->reads ? json_object_new_double((double)i->verdicts[IOFILTER_ANSWERED] / i->reads) :
 					   NULL);
-			json_object_object_add(o, "clock", clock_json(i));
+			if (i->rules) {
+				json_add_u64(o, "rules", i->rules);
+				json_add_u64(o, "forgotten", i->forgotten);
+				json_add_u64(o, "absence", i->absence);
+			} else if (i->no_clock) {
+				json_object_object_add(o, "registers", registers_json(i));
+			} else {
+				json_object_object_add(o, "clock", clock_json(i));
+			}
+			if (i->lead) {
+				json_add_u64(o, "lead", i->lead);
+				json_add_u64(o, "odd_reads", i->odd_reads);
+			}
+			if (i->nr_channels) {
+				json_object_object_add(o, "channels", channels_json(i));
+				json_add_u64(o, "clock_channel", i->clock_channel);
+				json_add_u64(o, "commands", i->commands);
+				json_add_u64(o, "odd_reads", i->odd_reads);
+			}
 		}
 		json_object_array_add(list, o);
 	}

@@ -57,8 +57,8 @@ static void print_counts(const struct iofilter_info *i)
 	static const char *const names[] = IOFILTER_VERDICT_NAMES;
 	const char *sep = "";
 
-	printf("    answered  %llu of %llu reads", (unsigned long long)i->verdicts[IOFILTER_ANSWERED],
-	       (unsigned long long)i->reads);
+	printf("    answered  %llu of %llu %s", (unsigned long long)i->verdicts[IOFILTER_ANSWERED], (unsigned long long)i->reads,
+	       i->rules ? "accesses" : "reads");
 	if (i->reads)
 		printf(" (%.2f %%)", 100.0 * i->verdicts[IOFILTER_ANSWERED] / i->reads);
 	printf("\n    punted    ");
@@ -71,18 +71,82 @@ static void print_counts(const struct iofilter_info *i)
 	puts(*sep ? "" : "nothing");
 }
 
+static void print_channel(__u32 n, const struct iofilter_channel *c)
+{
+	static const char *const access[] = { "nothing", "LSB", "MSB", "LSB and MSB" };
+
+	printf("    channel %u ", n);
+	if (!c->known || !c->count) {
+		puts(c->known ? "unknown: no count written yet" : "unknown: not programmed since the filter watches");
+		return;
+	}
+	printf("mode %u, %s%s, count %u: %s", c->mode, access[c->access & 3], c->bcd ? ", BCD" : "", c->count,
+	       c->proof == IOFILTER_PROVEN ? "proven" : c->proof == IOFILTER_FUSED ? "fuse blown" : "unproven");
+	if (c->bounds)
+		printf(", known to %.3f us", us(c->bounds));
+	if (c->status_latched)
+		printf("; in flight: status 0x%02x", c->status);
+	if (c->latch_bytes)
+		printf("; in flight: %u byte%s of latched 0x%04x", c->latch_bytes, c->latch_bytes > 1 ? "s" : "", c->latch);
+	if (c->pair)
+		printf("; in flight: the MSB of a pair");
+	putchar('\n');
+}
+
+static void print_channels(const struct iofilter_info *i)
+{
+	if (!i->nr_channels)
+		return;
+	for (__u32 n = 0; n < i->nr_channels && n < IOFILTER_MAX_CHANNELS; n++)
+		print_channel(n, &i->channels[n]);
+	printf("    latched   %llu latch commands carried out%s\n", (unsigned long long)i->commands,
+	       i->odd_reads ? "; in flight: the second of two reads of port 0x61" : "");
+}
+
+static void print_registers(const struct iofilter_info *i)
+{
+	if (i->fuse)
+		printf("    proof     fuse blown (%s): too many registers changed by themselves; 'iofilter update --reset' starts anew\n",
+		       fuse_str(i->fuse));
+	printf("    registers %u known, %llu changed by themselves; the time is %s\n", i->known, (unsigned long long)i->changes,
+	       i->published ? "published by the VMM" : "the VMM's to answer");
+	printf("    timing    absence %.0f us, expiry %.0f us; best round trip %.1f us; %llu samples, %llu suspicions\n", us(i->absence),
+	       us(i->expiry), us(i->best_bracket), (unsigned long long)i->samples, (unsigned long long)i->suspicions);
+}
+
 static void print_state(const struct iofilter_info *i)
 {
+	char whose[32] = "";
+
 	print_counts(i);
+	if (i->rules) {
+		printf("    rules     %u ('iofilter table show' lists them); what writes told was forgotten %llu times; absence %.0f us\n",
+		       i->rules, (unsigned long long)i->forgotten, us(i->absence));
+		return;
+	}
+	print_channels(i);
 	if (i->in_flight || i->cut || i->draining)
 		printf("    in flight %u read sequences; %llu cut off%s\n", i->in_flight, (unsigned long long)i->cut,
 		       i->draining ? "; draining" : "");
+	if (i->no_clock) {
+		print_registers(i);
+		return;
+	}
 	print_proof(i);
+	if (i->bounded && i->nr_channels)
+		snprintf(whose, sizeof(whose), "of channel %u ", i->clock_channel);
 	if (i->bounded)
-		printf("    clock     known to %.3f us, last sample %.1f ms ago; "
+		printf("    clock     %sknown to %.3f us, last sample %.1f ms ago; "
 		       "%llu moves, %llu audits, %llu suspicions, %llu delays (%.0f us)\n",
-		       us(i->bounds), us(i->last_sample_ago) / 1000, (unsigned long long)i->moves, (unsigned long long)i->audits,
+		       whose, us(i->bounds), us(i->last_sample_ago) / 1000, (unsigned long long)i->moves, (unsigned long long)i->audits,
 		       (unsigned long long)i->suspicions, (unsigned long long)i->delays, us(i->delay_total));
+	if (i->nr_channels == 0 && i->odd_reads)
+		puts("    in flight the second of two reads of port 0x61");
+	if (i->lead)
+		printf("    lead      the VMM's clock is taken to be ahead by at most %.1f us; %llu audits, %llu suspicions\n", us(i->lead),
+		       (unsigned long long)i->audits, (unsigned long long)i->suspicions);
+	if (!i->bracket)
+		return;
 	printf("    timing    bracket %.0f us, absence %.0f us, expiry %.0f us; best round trip %.1f us\n",
 	       us(i->bracket), us(i->absence), us(i->expiry), us(i->best_bracket));
 }

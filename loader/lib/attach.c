@@ -16,6 +16,8 @@ struct iofilter {
 
 static int link_fail(int err, const char *device, pid_t pid)
 {
+	const struct device *d = device_find(device);
+
 	switch (err) {
 	case -EEXIST:
 		return lib_fail(err, "%s, or a filter on the same addresses, is already attached to VM %d", device,
@@ -23,6 +25,13 @@ static int link_fail(int err, const char *device, pid_t pid)
 	case -EBUSY:
 		return lib_fail(err, "%s: one of its ranges and one of another device of VM %d would hide each other",
 				device, pid);
+	case -EADDRINUSE:
+		if (d && d->taken)
+			return lib_fail(err, "%s does not apply to VM %d: %s", device, pid, d->taken);
+		return lib_fail(err, "VM %d has an in-kernel %s: not needed", pid, device);
+	case -ENXIO:
+		return lib_fail(err, "%s does not apply to VM %d: %s", device, pid,
+				d && d->absent ? d->absent : "its PIT is not KVM's own");
 	case -EPERM:
 		return lib_fail(err, "no permission to attach %s: run as root (CAP_BPF and CAP_PERFMON)", device);
 	case -ENOLINK:

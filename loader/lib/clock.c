@@ -44,6 +44,8 @@ static int change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 of
 	const struct timespec ms = { .tv_nsec = 1000000 };
 	int err, tries = 0;
 
+	if (c->pit)
+		return pit_clock_set(c->pit, op);
 	while ((err = apply(c, op, offset)) == -EBUSY) {
 		if (++tries == WRITER_DEAD_MS)
 			__sync_lock_test_and_set(&c->clk->writer, 0);

@@ -6,14 +6,22 @@
 #include <unistd.h>
 #include "lib.h"
 #include <iofilter/hpet.h>
+#include <iofilter/pit.h>
 #include <iofilter/pmtimer.h>
+#include <iofilter/rtc.h>
+#include <iofilter/speaker.h>
+#include <iofilter/table.h>
 #include <hpet.skel.h>
+#include <pit.skel.h>
 #include <pmtimer.skel.h>
+#include <rtc.skel.h>
+#include <speaker.skel.h>
+#include <table.skel.h>
 
 /* Beyond this the options are a slip of the unit. */
 #define TIME_MAX IOFILTER_NSEC_PER_SEC
 
-static int times_check(const struct iofilter_opts *o)
+int times_check(const struct iofilter_opts *o)
 {
 	if (!o->bracket && !o->absence && !o->expiry)
 		return 0;
@@ -56,25 +64,11 @@ static __u64 now_ns(void)
 	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
 }
 
-static void counter_describe(const void *state, struct iofilter_info *info)
+void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info)
 {
-	const struct iofilter_counter *c = state;
-	const struct iofilter_clock *clk = &c->clock;
 	__u64 now = now_ns();
-	__u32 i, n = iofilter_load(clk->nr_vcpus);
 	__s64 lo, hi;
 
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(c->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = 0;
-	for (i = 0; i < n && i < IOFILTER_MAX_VCPUS; i++)
-		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(c->vcpus[i].answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
-
-	info->addr = c->addr;
-	info->width = clk->width;
 	info->proof = clk->proof;
 	info->mode = clk->mode;
 	info->fuse = clk->fuse;
@@ -100,6 +94,25 @@ static void counter_describe(const void *state, struct iofilter_info *info)
 	info->suspicions = clk->suspicions;
 	info->delays = clk->delays;
 	info->delay_total = clk->delay_total;
+}
+
+static void counter_describe(const void *state, struct iofilter_info *info)
+{
+	const struct iofilter_counter *c = state;
+	__u32 i, n = iofilter_load(c->clock.nr_vcpus);
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		info->verdicts[i] = iofilter_load(c->verdicts[i]);
+	info->verdicts[IOFILTER_ANSWERED] = 0;
+	for (i = 0; i < n && i < IOFILTER_MAX_VCPUS; i++)
+		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(c->vcpus[i].answered);
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		if (i != IOFILTER_PUNT_WRITE)
+			info->reads += info->verdicts[i];
+
+	info->addr = c->addr;
+	info->width = c->clock.width;
+	clock_describe(&c->clock, info);
 }
 
 static bool counter_clock(void *state, unsigned int i, struct clock_ref *ref)
@@ -149,6 +162,60 @@ static void hpet_describe(const void *state, struct iofilter_info *info)
 	info->width = 64;
 }
 
+static int rtc_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
+{
+	struct iofilter_rtc *r = state;
+	int err = times_check(o);
+
+	(void)ops;
+	if (err)
+		return err;
+	if (o->addr && o->addr != RTC_INDEX_PORT)
+		return lib_fail(-EINVAL, "port 0x%llx: an RTC is at port 0x%x, always", (unsigned long long)o->addr, RTC_INDEX_PORT);
+	if (o->width)
+		return lib_fail(-EINVAL, "an RTC has no width");
+	if (o->bracket) {
+		r->absence = o->absence;
+		r->expiry = o->expiry;
+		r->calibrating = 0;
+	}
+	return 0;
+}
+
+static void rtc_describe(const void *state, struct iofilter_info *info)
+{
+	const struct iofilter_rtc *r = state;
+	__u64 now = now_ns(), epoch = iofilter_load(r->epoch), at;
+	__u32 i;
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		info->verdicts[i] = iofilter_load(r->verdicts[i]);
+	info->verdicts[IOFILTER_ANSWERED] = 0;
+	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
+		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(r->vcpus[i].answered);
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		if (i != IOFILTER_PUNT_WRITE)
+			info->reads += info->verdicts[i];
+	for (i = 0; i < RTC_NR_REGS; i++) {
+		at = iofilter_load(r->cells[i].at);
+		info->known += at && iofilter_load(r->cells[i].word) >> 8 == epoch && now - at <= r->expiry;
+	}
+	info->no_clock = 1;
+	info->addr = RTC_INDEX_PORT;
+	info->proof = r->fuse ? IOFILTER_FUSED : IOFILTER_UNPROVEN;
+	info->fuse = r->fuse;
+	info->published = iofilter_load(r->time.valid);
+	info->changes = r->changes;
+	info->calibrating = r->calibrating;
+	info->last_sample_ago = r->samples && now > r->last_sample_at ? now - r->last_sample_at : 0;
+	info->absence = r->absence;
+	info->expiry = r->expiry;
+	info->best_bracket = r->best_bracket;
+	info->samples = r->samples;
+	info->lost = r->lost;
+	info->suspicions = r->suspicions;
+}
+
 static const struct device devices[] = {
 	{
 		.name = "pmtimer",
@@ -167,6 +234,43 @@ static const struct device devices[] = {
 		.clock = counter_clock,
 		.version = IOFILTER_HPET_VERSION,
 		.state_size = sizeof(struct iofilter_hpet),
+	},
+	{
+		.name = "pit",
+		.elf = pit_bpf__elf_bytes,
+		.configure = pit_configure,
+		.describe = pit_describe,
+		.clock = pit_clock,
+		.version = IOFILTER_PIT_VERSION,
+		.state_size = sizeof(struct iofilter_pit),
+		.taken = "its PIT is KVM's own; attach speaker instead",
+	},
+	{
+		.name = "speaker",
+		.elf = speaker_bpf__elf_bytes,
+		.configure = speaker_configure,
+		.describe = speaker_describe,
+		.version = IOFILTER_SPEAKER_VERSION,
+		.state_size = sizeof(struct iofilter_speaker),
+		.taken = "KVM itself answers port 0x61, no filter is needed",
+		.absent = "its PIT is in userspace; attach pit instead",
+	},
+	{
+		.name = "rtc",
+		.elf = rtc_bpf__elf_bytes,
+		.configure = rtc_configure,
+		.describe = rtc_describe,
+		.version = IOFILTER_RTC_VERSION,
+		.state_size = sizeof(struct iofilter_rtc),
+	},
+	{
+		.name = "table",
+		.elf = table_bpf__elf_bytes,
+		.configure = table_configure,
+		.describe = table_describe,
+		.version = IOFILTER_TABLE_VERSION,
+		.state_size = sizeof(struct iofilter_table),
+		.on_request = true,
 	},
 };
 
@@ -194,7 +298,8 @@ const char *const *iofilter_devices(void)
 {
 	static const char *names[NR_DEVICES + 1];
 
-	for (size_t i = 0; i < NR_DEVICES; i++)
-		names[i] = devices[i].name;
+	for (size_t i = 0, n = 0; i < NR_DEVICES; i++)
+		if (!devices[i].on_request)
+			names[n++] = devices[i].name;
 	return names;
 }

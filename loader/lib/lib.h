@@ -39,6 +39,7 @@ struct clock_ref {
 	struct iofilter_clock *clk;
 	struct iofilter_vcpu *vcpus;
 	bool absolute; /* CLOCK_MONOTONIC plus a constant: a VMM can own it. Else the time since something that the guest did */
+	struct iofilter_pit *pit; /* not NULL: all of them at once, as the PIT wants it */
 };
 
 /* device.c */
@@ -52,10 +53,30 @@ struct device {
 	/* The @i-th clock. Return: false if there are no more. */
 	bool (*clock)(void *state, unsigned int i, struct clock_ref *ref);
 	__u32 version, state_size;
+	bool on_request; /* not among those that are attached when none is named */
+	const char *taken;  /* what it means for the user if the kernel has a device there (F_ALONE) */
+	const char *absent; /* .. if it has none that is needed (F_PIT) */
 };
 
 const struct device *device_find(const char *name);
 int device_unknown(const char *name);
+
+/* table.c */
+int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void table_describe(const void *state, struct iofilter_info *info);
+int times_check(const struct iofilter_opts *o);
+void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info);
+
+/* device_pit.c */
+int pit_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void pit_describe(const void *state, struct iofilter_info *info);
+bool pit_clock(void *state, unsigned int i, struct clock_ref *ref);
+/* Return: 0, -EALREADY, -EOPNOTSUPP, -EBUSY: an access does not end. */
+int pit_clock_set(struct iofilter_pit *p, enum iofilter_clock_op op);
+
+/* device_speaker.c */
+int speaker_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void speaker_describe(const void *state, struct iofilter_info *info);
 
 /* object.c: programs and maps, loaded but not attached. */
 enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };

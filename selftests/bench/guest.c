@@ -6,6 +6,7 @@
  *	r PORT WIDTH	time reads of a port (hex), WIDTH 1, 2 or 4 bytes: "r <median> <mean> <reads>", the first two in
  *			hundredths of a TSC tick per read, the loop taken off. <reads> includes those that warm up
  *	m ADDRESS	the same for a dword in memory
+ *	b REGISTER	the same for a byte of the CMOS memory: a write of the index and a read of the data
  *	w ADDRESS VALUE	write a dword there: "w"
  *	s PORT WIDTH	the reads of r without an end, for a profile; no answer
  *	c PORT		watch the PM timer at a port: "c <reads> <steps back> <greatest, ticks> <misfit, ns> <ticks> <ns>"
@@ -28,6 +29,7 @@
 #define BATCHES 201
 #define WARM_UP 4000
 #define MEMORY	0x80 /* for a width: not a port */
+#define CMOS	0x40 /* likewise, ports 0x70 and 0x71 */
 
 #define CLOCK_READS 300000
 #define CLOCK_FIT   1024 /* reads that are compared: so short a time that TSC and timer do not drift apart */
@@ -115,6 +117,9 @@ static uint32_t batch(uint32_t where, int width, uint32_t n)
 		break;
 	case 4 | MEMORY:
 		LOOP(n, "movl (%%edx), %%eax");
+		break;
+	case 1 | CMOS:
+		LOOP(n, "movl %%edx, %%eax\n\toutb %%al, $0x70\n\tinb $0x71, %%al");
 		break;
 	default:
 		LOOP(n, "");
@@ -269,7 +274,8 @@ static void command(const char *s)
 		put_str("w\n");
 		break;
 	case 'm':
-		width = 4 | MEMORY;
+	case 'b':
+		width = what == 'm' ? 4 | MEMORY : 1 | CMOS;
 		/* fall through */
 	case 'r':
 		batch(where, width, warm);

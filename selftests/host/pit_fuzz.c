@@ -5,7 +5,7 @@
  * every value that the VMM itself answers must agree exactly; a value that the filter answers must be one that the guest's
  * device showed at this moment or shortly before, and not before the last that the guest knows of.
  */
-#include <iofilter/pit_sample.h>
+#include <iofilter/pit_access.h>
 #include <devices/pit.h>
 #include "host.h"
 
@@ -28,7 +28,7 @@ struct sim {
 	int n, at;
 	const char *wrong;
 
-	/* A punted read whose answer was not given to the fast path yet. */
+	/* A punted read whose answer was not given to the fast path yet, or a write that it does not know to be done. */
 	struct kvm_iofilter_sample open;
 	int open_vcpu;
 	uint64_t exit_at[NR_VCPUS], pauses[NR_VCPUS], paused;
@@ -234,9 +234,10 @@ static void settle(struct sim *s, int vcpu)
 	if (s->open_vcpu < 0)
 		return;
 	s->open.t1 = s->now;
-	s->open.flags = vcpu == s->open_vcpu ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
+	if (!(s->open.flags & KVM_IOFILTER_SAMPLE_WRITE))
+		s->open.flags = vcpu == s->open_vcpu ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
 	s->open_vcpu = -1;
-	pit_sample(s->pit, &s->open);
+	pit_on_sample(s->pit, &s->open);
 }
 
 /* Sequences that nobody can end: go on with what the VMM has. */
@@ -294,7 +295,7 @@ static void run_op(struct sim *s, const struct op *op)
 	req.now = s->now;
 	s->exit_at[op->vcpu] = s->now;
 	settle(s, op->vcpu);
-	handled = op->write ? pit_write(s->pit, &req) : pit_read(s->pit, &req);
+	handled = op->write ? pit_on_write(s->pit, &req) : pit_on_read(s->pit, &req);
 	cut(s);
 	if (handled) {
 		s->answered++;
@@ -315,8 +316,7 @@ static void run_op(struct sim *s, const struct op *op)
 	s->now += op->in;
 	val = vmm_access(s, op);
 	s->now += op->out;
-	if (op->write)
-		return;
+	s->open.flags = op->write ? KVM_IOFILTER_SAMPLE_WRITE : 0;
 	s->open_vcpu = op->vcpu;
 	s->open.addr = op->port;
 	s->open.len = op->len;

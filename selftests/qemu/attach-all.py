@@ -14,7 +14,7 @@ def test():
         out = sh(*attach).stdout
         say(out)
         everything = attached(guest)
-        check({"hpet", "pmtimer"} <= set(everything), f"attached: {everything}")
+        check({"hpet", "pmtimer", "rtc"} <= set(everything), f"attached: {everything}")
         check(out.count("attached to VM") == len(everything), "each was named")
 
         again = sh(*attach, fail=False)

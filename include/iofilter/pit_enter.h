@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/*
+ * The lock, and what is at the VMM. The VMM sees the accesses of one vCPU in order; of those of several that are there at once nobody
+ * knows which came first.
+ */
+#ifndef IOFILTER_PIT_ENTER_H
+#define IOFILTER_PIT_ENTER_H
+
+#include <iofilter/pit_clock.h>
+
+/* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
+#define PIT_TRIES 256
+
+PIT_PROG int pit_lock_slow(struct iofilter_pit *p PIT_ARG)
+{
+	int i;
+
+	iofilter_for(i, PIT_TRIES) {
+		if (!iofilter_load(p->lock) && !__sync_val_compare_and_swap(&p->lock, 0, 1))
+			return 0;
+	}
+	return -1;
+}
+
+static inline __u64 pit_index(__u64 vcpu)
+{
+	PIT_BOUND(vcpu);
+	return vcpu & (IOFILTER_MAX_VCPUS - 1);
+}
+
+/* From now on this vCPU has @what at the VMM, since @now. One that is not in the table does not get here. */
+static inline void pit_opens(struct iofilter_pit *p, __u32 vcpu, enum pit_open what, __u64 now)
+{
+	__u64 i = pit_index(vcpu);
+	__u8 was = p->open_by[i];
+
+	p->nr_reads += (what == PIT_READING) - (was == PIT_READING);
+	p->nr_writes += (what == PIT_WRITING) - (was == PIT_WRITING);
+	p->open_by[i] = what;
+	p->opened_at[i] = now;
+}
+
+/* The VMM is done with what was punted at @t0, and is not what this vCPU has there by now, if that is older. */
+static inline int pit_closes(struct iofilter_pit *p, __u32 vcpu, __u64 t0)
+{
+	__u64 i = pit_index(vcpu);
+
+	if (vcpu >= IOFILTER_MAX_VCPUS || p->open_by[i] == PIT_NONE || t0 < p->opened_at[i])
+		return 0;
+	pit_opens(p, vcpu, PIT_NONE, 0);
+	return 1;
+}
+
+/* Accesses that nobody followed: of some vCPUs the VMM has got any, or is done with what they had there. */
+PIT_PROG int pit_confused(struct iofilter_pit *p PIT_ARG)
+{
+	__u8 missed;
+	int i;
+
+	if (!__sync_lock_test_and_set(&p->confused, p->blind))
+		return 0;
+	p->conflicts++;
+	for (i = 0; i < PIT_CHANNELS; i++)
+		pit_forget(p, &p->channels[i]);
+	pit_forget_system(p);
+	p->open_kind = PIT_NOTHING;
+	iofilter_for(i, IOFILTER_MAX_VCPUS) {
+		missed = iofilter_load(p->missed[pit_index(i)]);
+		if (missed == PIT_NONE)
+			continue;
+		iofilter_store(p->missed[pit_index(i)], PIT_NONE);
+		pit_opens(p, i, missed == PIT_DONE ? PIT_NONE : PIT_WRITING, 0);
+	}
+	return 0;
+}
+
+/* Return: 0, or -1: whoever comes next knows no more than that this vCPU has something at the VMM, or (@what) not any more. */
+static inline int pit_lock(struct iofilter_pit *p, __u32 vcpu, enum pit_open what)
+{
+	if (vcpu < IOFILTER_MAX_VCPUS && (!__sync_val_compare_and_swap(&p->lock, 0, 1) || !pit_lock_slow(p))) {
+		if (iofilter_load(p->confused))
+			pit_confused(p);
+		return 0;
+	}
+	if (vcpu >= IOFILTER_MAX_VCPUS)
+		iofilter_store(p->blind, 1);
+	else
+		iofilter_store(p->missed[pit_index(vcpu)], what);
+	__sync_lock_test_and_set(&p->confused, 1);
+	return -1;
+}
+
+static inline void pit_unlock(struct iofilter_pit *p)
+{
+	/* A store is enough on x86: none of ours before it is seen after it. */
+	iofilter_barrier();
+	iofilter_store(p->lock, 0);
+}
+
+/* Is there something of the channel that a later access follows up? */
+static inline __u32 pit_pending(const struct pit_channel *c)
+{
+	return c->loading || (c->latch_at && !c->latch_end);
+}
+
+/* At the end of an access that was not a quick one. */
+static inline void pit_leave(struct iofilter_pit *p)
+{
+	p->calm = !(p->nr_reads || p->nr_writes || pit_pending(&p->channels[0]) || pit_pending(&p->channels[1]) ||
+		    pit_pending(&p->channels[2]));
+	p->head.in_flight = pit_in_flight(&p->channels[0]) + pit_in_flight(&p->channels[1]) + pit_in_flight(&p->channels[2]) + p->odd;
+	pit_unlock(p);
+}
+
+static inline int pit_punt(struct iofilter_pit *p, __u32 why)
+{
+	if (why < IOFILTER_NR_VERDICTS)
+		__sync_fetch_and_add(&p->verdicts[why], 1);
+	return 0;
+}
+
+/* A read goes to the VMM. */
+static inline void pit_read_opens(struct iofilter_pit *p, const struct kvm_iofilter_req *req, enum pit_kind kind, __u32 channel,
+				  int others)
+{
+	/* Whose answer is whose cannot be told apart then. */
+	p->open_kind = others ? PIT_NOTHING : kind;
+	pit_opens(p, req->vcpu, PIT_READING, req->now);
+	p->open_vcpu = req->vcpu;
+	p->open_channel = channel;
+	p->open_addr = req->addr;
+}
+
+enum { PIT_NOT_IN_TABLE = 1, PIT_AWAY = 2 };
+
+PIT_PROG int pit_enter_channel(struct pit_channel *c PIT_ARG, const struct kvm_iofilter_req *req PIT_ARG)
+{
+	struct iofilter_vcpu *v = pit_vcpu(c, req->vcpu);
+	int ret = 0;
+
+	if (!v || iofilter_clock_enter(&c->clock, req->vcpu))
+		return PIT_NOT_IN_TABLE;
+	if (req->flags & KVM_IOFILTER_REQ_SLEPT)
+		iofilter_clock_slept(&c->clock, v);
+	if (req->flags & KVM_IOFILTER_REQ_AWAY) {
+		iofilter_clock_seen(&c->clock, v, req->now, req->away);
+		if (req->away >= c->clock.absence) {
+			pit_clock_doubt(c);
+			ret = PIT_AWAY;
+		}
+	}
+	/* Another vCPU's load may be over, too, but perhaps only since @now: the module tells. */
+	if (c->loading && c->load_vcpu == req->vcpu)
+		pit_load_end(c, req->now);
+	if (c->latch_at && !c->latch_end && c->latch_vcpu == req->vcpu)
+		c->latch_end = req->now;
+	return ret;
+}
+
+/* The VMM's clock may not be where it was, since @now at the latest. */
+PIT_PROG int pit_doubt(struct iofilter_pit *p PIT_ARG, __u64 now)
+{
+	int i;
+
+	p->gate_old = 1;
+	for (i = 0; i < PIT_CHANNELS; i++) {
+		pit_clock_doubt(&p->channels[i]);
+		iofilter_clock_doubt(&p->channels[i].clock, now);
+	}
+	return 0;
+}
+
+/*
+ * First on every access. What this vCPU had at the VMM is done. Return: whether another vCPU's access is there, so that the VMM may
+ * see this one before or after it.
+ */
+PIT_PROG int pit_enter(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter_req *req PIT_ARG)
+{
+	int i, seen = 0;
+
+	if (iofilter_load(p->doubted) && __sync_lock_test_and_set(&p->doubted, 0))
+		pit_doubt(p, req->now);
+	for (i = 0; i < PIT_CHANNELS; i++)
+		seen |= pit_enter_channel(&p->channels[i], req);
+	if (seen & PIT_AWAY)
+		p->gate_old = 1;
+	if (!(seen & PIT_NOT_IN_TABLE) && p->entered <= req->vcpu)
+		p->entered = req->vcpu + 1;
+	pit_closes(p, req->vcpu, ~0ULL);
+	return seen & PIT_NOT_IN_TABLE || ((p->nr_reads || p->nr_writes) && IOFILTER_CLAUSE(PIT_ORDER));
+}
+
+#endif /* IOFILTER_PIT_ENTER_H */
