@@ -72,6 +72,10 @@
 /* So many pairs of unlatched reads, each shortly after the other, are polling. */
 #define PIT_POLLS 64
 
+/* So many reads of port 0x61 in a row have inverted its bit 4 (elsewhere it follows the time); so often one has not, and it is not answered at all. */
+#define PIT_TOGGLES	  8
+#define PIT_TOGGLE_MISSES 16
+
 /* So often the count jumped in a row, and the channel is not as we think. */
 #define PIT_MISSES 4
 
@@ -177,6 +181,7 @@ struct iofilter_pit {
 	__u8 odd;	    /* an odd number of reads was answered since */
 	__u8 gate_old;	    /* a vCPU was away since the gate was seen: a reset would have cleared it */
 	__u8 pad[3];
+	__u32 toggles, toggle_misses;
 
 	/* What each vCPU has at the VMM (enum pit_open), and since when. */
 	__u8 open_by[IOFILTER_MAX_VCPUS];

@@ -162,7 +162,8 @@ static inline void pit_fold_byte(struct iofilter_pit *p, struct pit_channel *c, 
 		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}
-	if (to - from >= PIT_SEARCH) {
+	/* The output has another period than the count: it tells nothing where only that one's phase is known. */
+	if (to - from >= PIT_SEARCH || (s->kind == PIT_SYSTEM_PORT && c->phase_only && IOFILTER_CLAUSE(PIT_HALF))) {
 		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}

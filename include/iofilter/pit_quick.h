@@ -61,7 +61,8 @@ PIT_QUICK int pit_quick_system(struct iofilter_pit *p, struct kvm_iofilter_req *
 	__u32 count = c->count, out;
 	__u64 virt, d;
 
-	if (!v || p->gate_old || p->gate == PIT_UNKNOWN || p->data == PIT_UNKNOWN || p->toggle == PIT_UNKNOWN || c->phase_only ||
+	if (!v || p->gate_old || p->gate == PIT_UNKNOWN || p->data == PIT_UNKNOWN || p->toggle == PIT_UNKNOWN ||
+	    p->toggles < PIT_TOGGLES || c->phase_only ||
 	    !c->programmed || (c->mode > 1 && c->mode < 6) || (iofilter_load(p->head.drain) && !p->odd) ||
 	    pit_quick_time(c, v, req->now, c->count_ns, &virt))
 		return 0;

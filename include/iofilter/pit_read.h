@@ -111,7 +111,8 @@ PIT_PROG int pit_read_system(struct iofilter_pit *p PIT_ARG, struct kvm_iofilter
 
 	if (!v) {
 		why = IOFILTER_PUNT_VCPU;
-	} else if (p->gate != PIT_UNKNOWN && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN) {
+	} else if (p->gate != PIT_UNKNOWN && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN &&
+		   (p->toggles >= PIT_TOGGLES || p->odd)) {
 		why = others						       ? IOFILTER_PUNT_BUSY :
 		      iofilter_load(p->held) || (iofilter_load(p->head.drain) && !p->odd) ? IOFILTER_PUNT_HELD :
 		      p->gate_old					       ? IOFILTER_PUNT_SUSPECT :

@@ -30,15 +30,21 @@ static inline void pit_sample_latched(struct iofilter_pit *p, struct pit_channel
 
 static inline void pit_sample_system(struct iofilter_pit *p, struct pit_shown *s)
 {
-	__u8 gate = s->val & PIT_61_GATE;
+	__u8 gate = s->val & PIT_61_GATE, toggle = !!(s->val & PIT_61_REFRESH);
 
+	if (p->toggle == toggle && p->toggle_misses < PIT_TOGGLE_MISSES) {
+		p->toggles++;
+	} else if (p->toggle != PIT_UNKNOWN) {
+		p->toggles = 0;
+		p->toggle_misses++;
+	}
 	/* Not by a guest's write: a reset. */
 	if (p->gate != PIT_UNKNOWN && p->gate != gate)
 		pit_forget(p, &p->channels[2]);
 	p->gate = gate;
 	p->gate_old = 0;
 	p->data = !!(s->val & PIT_61_DATA);
-	p->toggle = !!(s->val & PIT_61_REFRESH);
+	p->toggle = toggle;
 	s->val = !!(s->val & PIT_61_OUT);
 	pit_fold(p, &p->channels[2], s);
 }

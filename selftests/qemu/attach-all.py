@@ -15,6 +15,7 @@ def test():
         say(out)
         everything = attached(guest)
         check({"hpet", "pmtimer", "rtc"} <= set(everything), f"attached: {everything}")
+        check("pit: not attached: " in out and "in-kernel pit: not needed" in out, "KVM's own PIT is no business of a filter")
         check(out.count("attached to VM") == len(everything), "each was named")
 
         again = sh(*attach, fail=False)
