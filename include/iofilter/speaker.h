@@ -24,7 +24,9 @@
 #define SPEAKER_PROOFS	    16		/* answers of the VMM in a row that are as expected, bit 4 above all, and it is proven */
 #define SPEAKER_MISSES	    8		/* that are not, without a proof in between, and the fuse blows */
 #define SPEAKER_AUDIT_NS    100000000ULL /* so rarely, lest audits fall among the reads that a guest measures a clock with */
+#define SPEAKER_TICKET_NS   1000000ULL	/* where its answer gets lost among those to other vCPUs, the next audit comes after this */
 #define SPEAKER_LOAD_NS	    1000000ULL	/* no VM is loaded from a snapshot in less */
+#define SPEAKER_MISSED_NS   100000000ULL /* no read is at the VMM for longer */
 #define SPEAKER_LEAD_NS	    10000ULL
 #define SPEAKER_LEAD_MAX_NS 1000000ULL
 
@@ -44,11 +46,15 @@ struct iofilter_speaker {
 	__u64 doubts;	    /* times a snapshot may have been loaded */
 	__u64 mismatches;
 	__u64 since;	    /* time of the first proof of this run */
+	__u64 audit_at;	    /* the newest audit */
 	__u64 lead;	    /* ns: so far ahead of ours the VMM's clock may be */
 	__u64 audit;	    /* ns: SPEAKER_AUDIT_NS */
 
 	__u32 lock;	    /* 0 or 1, a try-lock around all that follows */
-	__u32 confused;	    /* written without it: somebody could not take it, and nothing is known any more */
+	/* Written without it, by those who could not take it. */
+	__u32 missed;	    /* reads, which are at the VMM */
+	__u32 confused;	    /* something else: bits 1 and 4 are not known any more */
+	__u32 pad;
 	__u32 proof;	    /* enum iofilter_proof */
 	__u32 fuse;	    /* enum iofilter_fuse */
 	__u32 matches;	    /* in a row */
@@ -58,7 +64,7 @@ struct iofilter_speaker {
 	__u8 toggle;	    /* bit 4 of the VMM's newest answer, likewise */
 	__u8 odd;	    /* an odd number of reads was answered since */
 	__u8 doubt;	    /* a snapshot may have been loaded: data and toggle must be seen again */
-	__u32 pad;
+	__u32 pad2;
 	__u64 load;	    /* the load time for which there is no doubt */
 
 	/* The newest write, still at the VMM. */
@@ -67,7 +73,7 @@ struct iofilter_speaker {
 	__u64 write_at;
 	__u64 write_load;   /* the load time then: the write makes a new one */
 	__u32 write_data;
-	__u32 pad2;
+	__u32 pad3;
 
 	/* Reads at the VMM; the newest, and how the channel was then. */
 	__u32 nr_open;
@@ -76,6 +82,7 @@ struct iofilter_speaker {
 	__u32 open_alone;   /* no other is there, and none was */
 	__u32 open_written; /* a write came since */
 	__u64 open_at;
+	__u64 missed_until; /* until then, those that were missed may be there, too */
 	struct kvm_iofilter_pit_channel open_channel;
 
 	/* Its answer, if nobody has looked at it yet. */

@@ -28,30 +28,16 @@ static inline void speaker_cut(struct iofilter_speaker *p)
 	p->odd = 0;
 }
 
-/* Return: 0, or -1: who holds it, or comes next, knows no more than that there was an access. */
+/* Return: 0, or -1: it cannot be had. */
 static inline int speaker_lock(struct iofilter_speaker *p)
 {
-	int i, taken = 0;
+	int i;
 
 	iofilter_for(i, SPEAKER_TRIES) {
-		if (!iofilter_load(p->lock) && !__sync_val_compare_and_swap(&p->lock, 0, 1)) {
-			taken = 1;
-			break;
-		}
+		if (!iofilter_load(p->lock) && !__sync_val_compare_and_swap(&p->lock, 0, 1))
+			return 0;
 	}
-	if (!taken) {
-		iofilter_store(p->confused, 1);
-		return -1;
-	}
-	if (iofilter_load(p->confused) && __sync_lock_test_and_set(&p->confused, 0)) {
-		speaker_cut(p);
-		p->toggle = PIT_UNKNOWN;
-		p->data = PIT_UNKNOWN;
-		p->write_open = 0;
-		p->open_alone = 0;
-		p->shown = 0;
-	}
-	return 0;
+	return -1;
 }
 
 static inline void speaker_unlock(struct iofilter_speaker *p)
@@ -88,7 +74,7 @@ static inline void speaker_read_opens(struct iofilter_speaker *p, const struct k
 {
 	__u8 *open = speaker_open_by(p, req->vcpu);
 
-	p->open_alone = open && !p->nr_open && !(req->flags & KVM_IOFILTER_REQ_BUSY);
+	p->open_alone = open && !p->nr_open && !(req->flags & KVM_IOFILTER_REQ_BUSY) && req->now >= p->missed_until;
 	if (open && !*open) {
 		*open = 1;
 		p->nr_open++;
@@ -179,6 +165,33 @@ static inline void speaker_judge(struct iofilter_speaker *p, const struct kvm_io
 	p->proof = IOFILTER_PROVEN;
 }
 
+/* What came while the lock could not be had. Each read inverts the VMM's bit 4. */
+static inline void speaker_catch_up(struct iofilter_speaker *p, __u64 now)
+{
+	__u32 missed = 0;
+
+	if (iofilter_load(p->missed))
+		missed = __sync_lock_test_and_set(&p->missed, 0);
+	if (missed) {
+		speaker_cut(p);
+		if (p->toggle != PIT_UNKNOWN)
+			p->toggle ^= missed & 1;
+	}
+	if (iofilter_load(p->confused) && __sync_lock_test_and_set(&p->confused, 0)) {
+		missed = 1;
+		speaker_cut(p);
+		p->toggle = PIT_UNKNOWN;
+		p->data = PIT_UNKNOWN;
+		p->write_open = 0;
+		p->open_written = 1;
+	}
+	if (!missed)
+		return;
+	p->open_alone = 0;
+	p->shown = 0;
+	p->missed_until = now + SPEAKER_MISSED_NS;
+}
+
 /*
  * First on every access. Return: 0 and channel 2 in @ch, or -1.
  *
@@ -190,6 +203,7 @@ static inline int speaker_enter(struct iofilter_speaker *p, const struct kvm_iof
 
 	if (err)
 		*ch = (struct kvm_iofilter_pit_channel){};
+	speaker_catch_up(p, req->now);
 	speaker_read_closes(p, req->vcpu);
 	if (p->write_open && p->write_vcpu == req->vcpu)
 		speaker_write_done(p);
@@ -197,7 +211,7 @@ static inline int speaker_enter(struct iofilter_speaker *p, const struct kvm_iof
 	if (p->shown && !err)
 		speaker_judge(p, ch);
 	p->shown = 0;
-	if (req->flags & KVM_IOFILTER_REQ_AWAY && req->away >= SPEAKER_LOAD_NS && (err || p->load != ch->load) &&
+	if (req->away >= SPEAKER_LOAD_NS && (err || p->load != ch->load) &&
 	    IOFILTER_CLAUSE(SPEAKER_DOUBT)) {
 		p->doubts += !p->doubt;
 		p->doubt = 1;
@@ -221,8 +235,9 @@ static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iof
 		return IOFILTER_PUNT_BUSY;
 	if (p->doubt)
 		return IOFILTER_PUNT_SUSPECT;
-	if ((__s64)(req->now - p->last_sample_at) > (__s64)p->audit) {
+	if ((__s64)(req->now - p->last_sample_at) > (__s64)p->audit && (__s64)(req->now - p->audit_at) > (__s64)SPEAKER_TICKET_NS) {
 		p->audits++;
+		p->audit_at = req->now;
 		return IOFILTER_PUNT_AUDIT;
 	}
 	/* An edge is near, or the mode is none that is answered. */
@@ -295,8 +310,15 @@ static inline int speaker_on_read(struct iofilter_speaker *p, struct kvm_iofilte
 {
 	int handled;
 
-	if (speaker_lock(p))
+	if (speaker_lock(p)) {
+		/* Nor is it told that this vCPU's write is done. */
+		if (req->flags & KVM_IOFILTER_REQ_STRING || req->away >= SPEAKER_LOAD_NS ||
+		    (iofilter_load(p->write_open) && iofilter_load(p->write_vcpu) == req->vcpu))
+			iofilter_store(p->confused, 1);
+		else
+			__sync_fetch_and_add(&p->missed, 1);
 		return speaker_punt(p, IOFILTER_PUNT_BUSY);
+	}
 	handled = speaker_read_locked(p, req);
 	p->answered += handled;
 	speaker_unlock(p);
@@ -305,7 +327,9 @@ static inline int speaker_on_read(struct iofilter_speaker *p, struct kvm_iofilte
 
 static inline int speaker_on_write(struct iofilter_speaker *p, const struct kvm_iofilter_req *req)
 {
-	if (!speaker_lock(p)) {
+	if (speaker_lock(p)) {
+		iofilter_store(p->confused, 1);
+	} else {
 		speaker_write_locked(p, req);
 		speaker_unlock(p);
 	}
@@ -315,8 +339,13 @@ static inline int speaker_on_write(struct iofilter_speaker *p, const struct kvm_
 static inline void speaker_on_sample(struct iofilter_speaker *p, const struct kvm_iofilter_sample *s)
 {
 	/* Moves of the VMM's clock show in the load time. */
-	if (s->flags & KVM_IOFILTER_SAMPLE_MOVED || speaker_lock(p))
+	if (s->flags & KVM_IOFILTER_SAMPLE_MOVED)
 		return;
+	if (speaker_lock(p)) {
+		if (s->flags & KVM_IOFILTER_SAMPLE_WRITE)
+			iofilter_store(p->confused, 1);
+		return;
+	}
 	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE) {
 		/* That vCPU may have begun another one since. */
 		if (s->vcpu == p->write_vcpu && s->t0 >= p->write_at)

@@ -19,7 +19,7 @@ enum phase { GUEST, ENTERED, AT_VMM, ANSWERED_BY_VMM };
 enum vmm { QEMU, QEMU7, CONSTANT, TIMED };
 
 struct op {
-	uint8_t kind, vcpu, port, val, load, reset, skip, lose;
+	uint8_t kind, vcpu, port, val, load, reset, skip, lose, locked;
 	uint32_t think, stall, in, out; /* ns: in the guest; preempted behind the exit; to the VMM's clock; and back */
 	uint64_t pause;
 };
@@ -200,7 +200,10 @@ static void reading_begins(struct sim *s)
 
 static void reading_ends(struct sim *s)
 {
-	int last = s->refresh ^ s->p.odd;
+	/* Of two, the second was missed: the next access will count it as cut. */
+	int cut = s->p.odd && (s->p.missed || s->p.confused), last = s->refresh ^ (s->p.odd && !cut);
+
+	s->tainted |= cut;
 
 	if (--s->reading)
 		return;
@@ -282,6 +285,8 @@ static void check_cut(struct sim *s, const struct op *op)
 		return;
 	s->cuts = s->p.head.cut;
 	s->tainted = 1;
+	if (!s->reading)
+		s->seen_refresh = s->refresh;
 	s->string_cuts += op->kind == STRING_READ;
 	if (op->kind != STRING_READ && s->vmm != TIMED && s->pauses == s->odd_pauses && s->races == s->odd_races && c->mode != 1)
 		wrong(s, "the second of two reads was left to the VMM");
@@ -308,10 +313,12 @@ static void process(struct sim *s, int i)
 		if (j != i)
 			settle_one(s, j, 0, &busy);
 	req.flags |= busy ? KVM_IOFILTER_REQ_BUSY : 0;
-	s->races += busy || op->kind == STRING_WRITE;
+	s->races += busy || op->kind == STRING_WRITE || op->locked;
+	/* Another vCPU has the lock, and is preempted. */
+	s->p.lock = op->locked;
 	handled = write ? speaker_on_write(&s->p, &req) : speaker_on_read(&s->p, &req);
-	if (!write)
-		check_cut(s, op);
+	s->p.lock = 0;
+	check_cut(s, op);
 	if (handled) {
 		if (write || req.flags & KVM_IOFILTER_REQ_STRING || s->vmm == CONSTANT)
 			wrong(s, "answered what it cannot know");
@@ -525,7 +532,7 @@ static struct op *emit(struct gen *g, int kind, int port, int val)
 	*op = (struct op){
 		.kind = kind, .port = port, .val = val, .vcpu = g->vcpu,
 		.think = 100 + rnd() % g->think, .stall = rnd() % 300, .in = 500 + rnd() % 3000, .out = 500 + rnd() % 3000,
-		.lose = r % 53 == 0,
+		.lose = r % 53 == 0, .locked = g->vcpus > 1 && r % 211 == 5,
 	};
 	if (r % 97 == 1)
 		op->think = rnd() % 3000000;
@@ -643,7 +650,8 @@ static void trace(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t w
 			printf(" 0x%02x", ops[i].port);
 		if (ops[i].kind != READ && ops[i].kind != EXIT)
 			printf(", 0x%02x", ops[i].val);
-		printf("%s%s; stalled %u, if punted %u + %u ns\n", ops[i].load ? ", loaded" : "", ops[i].reset ? ", reset" : "", ops[i].stall,
+		printf("%s%s%s; stalled %u, if punted %u + %u ns\n", ops[i].load ? ", loaded" : "", ops[i].reset ? ", reset" : "",
+		       ops[i].locked ? ", lock taken" : "", ops[i].stall,
 		       ops[i].in, ops[i].out);
 	}
 	run(s, ops, n, vmm, world);

@@ -99,7 +99,13 @@ static void setup_unattached(struct run *r, int nr_vcpus, unsigned int flags)
 
 static void setup(struct run *r, int nr_vcpus)
 {
+	struct kvm_mp_state runnable = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	int i;
+
 	setup_unattached(r, nr_vcpus, VMM_PIT);
+	/* With an APIC in the kernel all but the first wait to be started. */
+	for (i = 1; i < nr_vcpus; i++)
+		TEST_ASSERT(!ioctl(r->vmm->vcpus[i].fd, KVM_SET_MP_STATE, &runnable), "KVM_SET_MP_STATE: %s", strerror(errno));
 	r->link = filter_attach(r->skel->maps.speaker_ops);
 }
 
@@ -282,6 +288,7 @@ static void two_vcpus(void)
 	struct run r;
 
 	setup(&r, 2);
+	vmm_run(r.vmm, 0, guest_squares, 11932);
 	prove(&r);
 	vmm_start(r.vmm, 0, guest_reads, 20000);
 	vmm_start(r.vmm, 1, guest_reads_too, 20000);
@@ -338,6 +345,7 @@ static void drained(void)
 	__u8 last;
 
 	setup(&r, 1);
+	vmm_run(r.vmm, 0, guest_squares, 11932);
 	prove(&r);
 	do
 		vmm_run(r.vmm, 0, guest_reads, 1);
