@@ -129,6 +129,9 @@ struct found {
 	int state_fd; /* -1: the programs have no state of our kind */
 };
 
+/* The head of a state map. NULL: there is none, or its layout is not known. @prot: as mmap()'s. */
+struct iofilter_head *head_map(int state_fd, int prot);
+void head_unmap(struct iofilter_head *head);
 /* For each filter attached to @pid (0: any). @fn returns non-zero to stop; that is returned. */
 int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg);
 /* Return: 1 and *@f (to be released), or 0 if it is not attached. */
