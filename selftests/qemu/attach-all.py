@@ -14,8 +14,8 @@ def test():
         out = sh(*attach).stdout
         say(out)
         everything = attached(guest)
-        check({"hpet", "pmtimer", "rtc"} <= set(everything), f"attached: {everything}")
-        check("pit: not attached: " in out and "in-kernel pit: not needed" in out, "KVM's own PIT is no business of a filter")
+        check({"hpet", "pmtimer", "rtc", "speaker"} <= set(everything), f"attached: {everything}")
+        check("pit: not attached: " in out and "attach speaker instead" in out, "and why not the PIT: it is KVM's own")
         check(out.count("attached to VM") == len(everything), "each was named")
 
         again = sh(*attach, fail=False)
