@@ -310,7 +310,7 @@ static void guest_counts(long me)
 
 static void replace_under_load(void)
 {
-	int i, rounds = getenv("TORTURE") ? 200 : 20;
+	int i, rounds = getenv("TORTURE") ? 100 : 20;
 	struct table_bpf *skel, *next;
 	struct filter_counts counts;
 	__u64 forgotten = 0, answered = 0;
