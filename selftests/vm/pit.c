@@ -149,7 +149,8 @@ static void check_latched(struct run *r, int ch)
 	report(r, "latched");
 	TEST_ASSERT(tries < 10, "channel %d: only %llu of %d were answered", ch, r->p->commands - commands, NR_NOTES);
 	TEST_ASSERT(pit_exits - exits < NR_NOTES, "%lu accesses came to the VMM", pit_exits - exits);
-	TEST_EQ(r->p->head.in_flight, 0);
+	/* Port 0x61 may have been read once, and not again. */
+	TEST_EQ(r->p->head.in_flight, r->p->odd);
 }
 
 static void latched(void)
