@@ -96,6 +96,9 @@ static inline int pit_out_forced(const struct pit_channel *c, const struct iofil
 
 	if (!c->programmed || !c->count || c->loading || !c->clock.bounded)
 		return -1;
+	/* Made anew from where in its period the count was: the output's may be twice as long. */
+	if (c->phase_only && !c->renew)
+		return -1;
 	*out = pit_out(c->mode, c->count, pit_ticks(virt));
 	if (width <= c->clock.bracket)
 		return 0;

@@ -342,7 +342,7 @@ static void restart(struct iofilter_pit *p, const struct pit_channel *times)
 
 static void moments(void)
 {
-	unsigned long i, n = 500 * test_scale(), upto, wrong, in_flight = 0, how[3] = {}, killed = 0, total = 0;
+	unsigned long i, n = getenv("TORTURE") ? 10000 : 500 * test_scale(), upto, wrong, in_flight = 0, how[3] = {}, killed = 0, total = 0;
 	struct drains before, after;
 	struct pit_channel *times = malloc(sizeof(*times));
 	struct run r[2];
