@@ -113,14 +113,23 @@ struct pit_channel {
 	__u32 pad2;
 
 	__u64 period_ns, count_ns; /* after so long the values, the output come again */
+	__u64 base;	  /* ticks: a multiple of the count, shortly before the newest answer */
+	__u32 quick;	  /* enum pit_quick */
+	__u32 pad5;
 
 	/* Overlay. */
-	__u8 pair;	  /* the LSB of an unlatched pair was answered, the MSB is next */
-	__u8 latched;	  /* bytes of @latch still to read: 0, PIT_RW_LSB, PIT_RW_MSB, or PIT_RW_WORD for both */
-	__u8 status_latched;
-	__u8 status;
+	union {
+		struct {
+			__u8 pair;    /* the LSB of an unlatched pair was answered, the MSB is next */
+			__u8 latched; /* bytes of @latch still to read: 0, PIT_RW_LSB, PIT_RW_MSB, or PIT_RW_WORD for both */
+			__u8 status_latched;
+			__u8 pad3;
+		};
+		__u32 overlay; /* 0: none of them */
+	};
 	__u16 latch;
-	__u16 pad3;
+	__u8 status;
+	__u8 pad4;
 
 	/* A load that is in flight to the VMM, or was when last seen: it happened at @load_at or later. */
 	__u32 loading;
@@ -149,6 +158,20 @@ struct pit_channel {
 	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
+enum pit_attention {
+	PIT_CONFUSED = 1 << 0, /* somebody could not take the lock: nothing is known any more */
+	PIT_HELD = 1 << 1,     /* by userspace: answer nothing but what is in flight */
+	PIT_DOUBTED = 1 << 2,  /* by userspace: the VMM's clock may have been stopped */
+};
+
+/* pit_channel.quick: what may be answered at once */
+enum pit_quick {
+	PIT_QUICK_LSB = 1 << 0,
+	PIT_QUICK_MSB = 1 << 1,
+	PIT_QUICK_LATCH = 1 << 2, /* a latch command */
+	PIT_QUICK_LATCHED = 1 << 3, /* the bytes of a latch */
+};
+
 enum pit_open { PIT_NONE, PIT_READING, PIT_WRITING, PIT_DONE };
 
 /* Bits of the system port that are not known (yet). */
@@ -164,23 +187,21 @@ struct iofilter_pit {
 	__u64 forgotten;    /* times a channel became unknown */
 
 	__u32 lock;	    /* 0 or 1, a try-lock around all that follows */
-	/* Written without it. */
-	__u32 confused;	    /* somebody could not take it: nothing is known any more */
-	__u32 held;	    /* by userspace: answer nothing but what is in flight */
-	__u32 doubted;	    /* by userspace: the VMM's clock may have been stopped */
+	__u32 attention;    /* enum pit_attention; set without the lock, by atomic operations */
 	__u32 blind;	    /* a vCPU beyond the table uses the device */
 	__u32 moved;	    /* as kvm_iofilter_sample.moved */
+	__u32 entered;	    /* vCPUs below it are in all tables */
 
-	/* For the quick path: nothing is at the VMM, and what was has been followed up; vCPUs below @entered are in the tables. */
+	/* For the quick path, see pit_leave(). */
 	__u32 calm;
-	__u32 entered;
+	__u32 quick_system;
 
 	/* The system port. */
 	__u8 gate, data;    /* 0, 1, PIT_UNKNOWN */
 	__u8 toggle;	    /* bit 4 of the VMM's newest answer, likewise */
 	__u8 odd;	    /* an odd number of reads was answered since */
 	__u8 gate_old;	    /* a vCPU was away since the gate was seen: a reset would have cleared it */
-	__u8 pad[3];
+	__u8 pad2[3];
 	__u32 toggles, toggle_misses;
 
 	/* What each vCPU has at the VMM (enum pit_open), and since when. */
@@ -193,7 +214,7 @@ struct iofilter_pit {
 	__u32 open_vcpu;
 	__u32 open_kind;
 	__u32 open_channel;
-	__u32 pad4;
+	__u32 pad;
 	__u64 open_addr;
 
 	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));

@@ -70,7 +70,7 @@ PIT_PROG int pit_clock_start(struct pit_channel *c PIT_ARG, __u64 from, __u64 to
 	c->misses = 0;
 	/* Nobody looked for long: a word will tell where in its period it is. */
 	c->renew = !pit_narrow_enough(c, c->count ? pit_period(c->mode, c->count) : 1);
-	c->phase_only = to - from > clk->bracket;
+	c->phase_only = c->renew || to - from > clk->bracket;
 	if (!c->phase_only) {
 		clk->matches = IOFILTER_PROOFS - 1;
 		v = pit_vcpu(c, vcpu);

@@ -57,8 +57,9 @@ PIT_PROG int pit_confused(struct iofilter_pit *p PIT_ARG)
 	__u8 missed;
 	int i;
 
-	if (!__sync_lock_test_and_set(&p->confused, p->blind))
-		return 0;
+	/* Before we look who it was: who comes later sets it again. */
+	if (!p->blind)
+		__sync_fetch_and_and(&p->attention, ~PIT_CONFUSED);
 	p->conflicts++;
 	for (i = 0; i < PIT_CHANNELS; i++)
 		pit_forget(p, &p->channels[i]);
@@ -78,7 +79,7 @@ PIT_PROG int pit_confused(struct iofilter_pit *p PIT_ARG)
 static inline int pit_lock(struct iofilter_pit *p, __u32 vcpu, enum pit_open what)
 {
 	if (vcpu < IOFILTER_MAX_VCPUS && (!__sync_val_compare_and_swap(&p->lock, 0, 1) || !pit_lock_slow(p))) {
-		if (iofilter_load(p->confused))
+		if (iofilter_load(p->attention) & PIT_CONFUSED)
 			pit_confused(p);
 		return 0;
 	}
@@ -86,7 +87,7 @@ static inline int pit_lock(struct iofilter_pit *p, __u32 vcpu, enum pit_open wha
 		iofilter_store(p->blind, 1);
 	else
 		iofilter_store(p->missed[pit_index(vcpu)], what);
-	__sync_lock_test_and_set(&p->confused, 1);
+	__sync_fetch_and_or(&p->attention, PIT_CONFUSED);
 	return -1;
 }
 
@@ -97,18 +98,57 @@ static inline void pit_unlock(struct iofilter_pit *p)
 	iofilter_store(p->lock, 0);
 }
 
-/* Is there something of the channel that a later access follows up? */
-static inline __u32 pit_pending(const struct pit_channel *c)
+/* Is the channel's time proven, and known well enough for what comes again after @period_ns? */
+static inline __u32 pit_good(const struct pit_channel *c, __u64 period_ns)
 {
-	return c->loading || (c->latch_at && !c->latch_end);
+	return c->clock.ready && !c->clock.floor && 4 * (__u64)(c->clock.hi - c->clock.lo) < period_ns;
+}
+
+/* What of the channel the quick path need not ask: all this changes in the slow one only. */
+static inline __u32 pit_quick_of(const struct pit_channel *c)
+{
+	__u32 states = c->states, quick = pit_has_status(c) ? 0 : PIT_QUICK_LATCHED;
+
+	if (!pit_good(c, c->period_ns))
+		return quick;
+	if (!pit_has_count(c) && !pit_has_status(c))
+		quick |= PIT_QUICK_LATCH;
+	if (states == PIT_STATE(PIT_RW_LSB, 0, 0))
+		quick |= PIT_QUICK_LSB;
+	if (states == PIT_STATE(PIT_RW_MSB, 0, 0))
+		quick |= PIT_QUICK_MSB;
+	return quick;
+}
+
+/* The same for port 0x61. */
+static inline __u32 pit_quick_system_of(const struct iofilter_pit *p)
+{
+	const struct pit_channel *c = &p->channels[2];
+
+	return p->gate != PIT_UNKNOWN && !p->gate_old && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN && p->toggles >= PIT_TOGGLES &&
+	       !c->phase_only && (c->mode < 2 || c->mode > 5) && pit_good(c, c->count_ns);
 }
 
 /* At the end of an access that was not a quick one. */
+PIT_PROG int pit_leave_channel(struct pit_channel *c PIT_ARG)
+{
+	c->quick = pit_quick_of(c);
+	return pit_in_flight(c) | (c->loading || (c->latch_at && !c->latch_end)) << 4;
+}
+
 static inline void pit_leave(struct iofilter_pit *p)
 {
-	p->calm = !(p->nr_reads || p->nr_writes || pit_pending(&p->channels[0]) || pit_pending(&p->channels[1]) ||
-		    pit_pending(&p->channels[2]));
-	p->head.in_flight = pit_in_flight(&p->channels[0]) + pit_in_flight(&p->channels[1]) + pit_in_flight(&p->channels[2]) + p->odd;
+	int i, n, in_flight = p->odd, pending = p->nr_reads || p->nr_writes;
+
+	for (i = 0; i < PIT_CHANNELS; i++) {
+		n = pit_leave_channel(&p->channels[i]);
+		in_flight += n & 15;
+		pending |= n >> 4;
+	}
+	p->quick_system = pit_quick_system_of(p);
+	/* Nothing is at the VMM, and what was has been followed up. */
+	p->calm = pending ? 0 : p->entered;
+	p->head.in_flight = in_flight;
 	pit_unlock(p);
 }
 
@@ -178,8 +218,10 @@ PIT_PROG int pit_enter(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 {
 	int i, seen = 0;
 
-	if (iofilter_load(p->doubted) && __sync_lock_test_and_set(&p->doubted, 0))
+	if (iofilter_load(p->attention) & PIT_DOUBTED) {
+		__sync_fetch_and_and(&p->attention, ~PIT_DOUBTED);
 		pit_doubt(p, req->now);
+	}
 	for (i = 0; i < PIT_CHANNELS; i++)
 		seen |= pit_enter_channel(&p->channels[i], req);
 	if (seen & PIT_AWAY)

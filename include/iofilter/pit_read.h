@@ -55,7 +55,7 @@ static inline __u32 pit_read_live(struct iofilter_pit *p, struct pit_channel *c,
 		return IOFILTER_PUNT_SHAPE;
 	if (word == PIT_RW_WORD && !pit_polls(c, req->now))
 		return IOFILTER_PUNT_SHAPE;
-	if (iofilter_load(p->held) || (word == PIT_RW_WORD && iofilter_load(p->head.drain)))
+	if (iofilter_load(p->attention) & PIT_HELD || (word == PIT_RW_WORD && iofilter_load(p->head.drain)))
 		return IOFILTER_PUNT_HELD;
 	if (!pit_narrow_enough(c, pit_period(c->mode, c->count ? c->count : 1)))
 		return IOFILTER_PUNT_UNPROVEN;
@@ -96,6 +96,9 @@ static inline int pit_out_forced(const struct pit_channel *c, const struct iofil
 
 	if (!c->programmed || !c->count || c->loading || !c->clock.bounded)
 		return -1;
+	/* Made anew from where in its period the count was: the output's may be twice as long. */
+	if (c->phase_only && !c->renew)
+		return -1;
 	*out = pit_out(c->mode, c->count, pit_ticks(virt));
 	if (width <= c->clock.bracket)
 		return 0;
@@ -114,7 +117,7 @@ PIT_PROG int pit_read_system(struct iofilter_pit *p PIT_ARG, struct kvm_iofilter
 	} else if (p->gate != PIT_UNKNOWN && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN &&
 		   (p->toggles >= PIT_TOGGLES || p->odd)) {
 		why = others						       ? IOFILTER_PUNT_BUSY :
-		      iofilter_load(p->held) || (iofilter_load(p->head.drain) && !p->odd) ? IOFILTER_PUNT_HELD :
+		      iofilter_load(p->attention) & PIT_HELD || (iofilter_load(p->head.drain) && !p->odd) ? IOFILTER_PUNT_HELD :
 		      p->gate_old					       ? IOFILTER_PUNT_SUSPECT :
 										 (__u32)pit_clock_out(c, req, &t);
 		/* The second of two: bit 4 is inverted by each read, so that the VMM's is right again only after both. */

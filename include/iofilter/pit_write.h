@@ -83,7 +83,7 @@ PIT_PROG int pit_latch(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 		       int others)
 {
 	__u32 why = others							    ? IOFILTER_PUNT_BUSY :
-		    iofilter_load(p->head.drain) || iofilter_load(p->held) ? IOFILTER_PUNT_HELD :
+		    iofilter_load(p->head.drain) || iofilter_load(p->attention) & PIT_HELD ? IOFILTER_PUNT_HELD :
 										      IOFILTER_ANSWERED;
 	int i;
 
@@ -113,6 +113,7 @@ static inline void pit_periods(struct pit_channel *c)
 		return;
 	c->period_ns = iofilter_ticks_to_ns(pit_period(c->mode, c->count), PIT_HZ);
 	c->count_ns = iofilter_ticks_to_ns(c->count, PIT_HZ);
+	c->base = 0;
 }
 
 PIT_PROG int pit_control(struct iofilter_pit *p PIT_ARG, struct pit_channel *c PIT_ARG, __u8 val, int others)

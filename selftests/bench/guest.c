@@ -11,7 +11,8 @@
  *			then seen closely when it was loaded
  *	l PORT WORD	the same for a latch command to the PIT's counter at PORT and two reads of that; <reads> are these
  *	w ADDRESS VALUE	write a dword there: "w"
- *	s PORT WIDTH	the reads of r without an end, for a profile; no answer
+ *	q		mask all interrupts of the PIC, so that none is pending: "q"
+ *	s PORT WIDTH [WORD]	the reads of r without an end, for a profile; no answer. With a control word: as p
  *	c PORT		watch the PM timer at a port: "c <reads> <steps back> <greatest, ticks> <misfit, ns> <ticks> <ns>"
  *
  * A read is timed in batches of two sizes. The difference of their medians belongs to the reads alone: what a batch
@@ -309,6 +310,11 @@ static void command(const char *s)
 		*(volatile uint32_t *)where = width;
 		put_str("w\n");
 		break;
+	case 'q':
+		outb(0x21, 0xff);
+		outb(0xa1, 0xff);
+		put_str("q\n");
+		break;
 	case 'p':
 	case 'l':
 		load_pit(width);
@@ -325,6 +331,8 @@ static void command(const char *s)
 					      (what == 'l' ? 2 : 1) * (WARM_UP + BATCHES * (MANY + FEW)) }, 3);
 		break;
 	case 's':
+		if (*s)
+			load_pit(get_hex(&s));
 		for (;;)
 			batch(where, width, WARM_UP);
 	case 'c':

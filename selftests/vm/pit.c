@@ -149,7 +149,8 @@ static void check_latched(struct run *r, int ch)
 	report(r, "latched");
 	TEST_ASSERT(tries < 10, "channel %d: only %llu of %d were answered", ch, r->p->commands - commands, NR_NOTES);
 	TEST_ASSERT(pit_exits - exits < NR_NOTES, "%lu accesses came to the VMM", pit_exits - exits);
-	TEST_EQ(r->p->head.in_flight, 0);
+	/* Port 0x61 may have been read once, and not again. */
+	TEST_EQ(r->p->head.in_flight, r->p->odd);
 }
 
 static void latched(void)
@@ -341,7 +342,7 @@ static void restart(struct iofilter_pit *p, const struct pit_channel *times)
 
 static void moments(void)
 {
-	unsigned long i, n = 500 * test_scale(), upto, wrong, in_flight = 0, how[3] = {}, killed = 0, total = 0;
+	unsigned long i, n = getenv("TORTURE") ? 10000 : 500 * test_scale(), upto, wrong, in_flight = 0, how[3] = {}, killed = 0, total = 0;
 	struct drains before, after;
 	struct pit_channel *times = malloc(sizeof(*times));
 	struct run r[2];

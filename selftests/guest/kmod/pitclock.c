@@ -175,9 +175,8 @@ static ssize_t pitclock_write(struct file *file, const char __user *ubuf, size_t
 static ssize_t pitclock_read(struct file *file, char __user *ubuf, size_t len, loff_t *pos)
 {
 	struct run *r = file->private_data;
-	loff_t start = 0;
 
-	return simple_read_from_buffer(ubuf, len, &start, r->reply, strlen(r->reply));
+	return simple_read_from_buffer(ubuf, len, pos, r->reply, strlen(r->reply));
 }
 
 static int pitclock_open(struct inode *inode, struct file *file)
