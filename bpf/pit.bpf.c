@@ -48,28 +48,36 @@ struct iofilter_pit pit SEC(IOFILTER_STATE_MAP) = {
 	.channels = { CHANNEL, CHANNEL, CHANNEL },
 };
 
+/* Keeps the address of the state in a register; the compiler would load it anew at each use. */
+#define pit_of(state)                               \
+	({                                          \
+		struct iofilter_pit *__p = &(state); \
+		asm volatile("" : "+r"(__p));       \
+		__p;                                \
+	})
+
 SEC("struct_ops/pit_read")
 int BPF_PROG(pit_read, struct kvm_iofilter_req *req)
 {
-	return pit_on_read(&pit, req);
+	return pit_on_read(pit_of(pit), req);
 }
 
 SEC("struct_ops/pit_write")
 int BPF_PROG(pit_write, struct kvm_iofilter_req *req)
 {
-	return pit_on_write(&pit, req);
+	return pit_on_write(pit_of(pit), req);
 }
 
 SEC("struct_ops/pit_sample")
 void BPF_PROG(pit_sample, struct kvm_iofilter_sample *sample)
 {
-	pit_on_sample(&pit, sample);
+	pit_on_sample(pit_of(pit), sample);
 }
 
 SEC("struct_ops/pit_quiesce")
 int BPF_PROG(pit_quiesce, int last)
 {
-	return pit_on_quiesce(&pit, last);
+	return pit_on_quiesce(pit_of(pit), last);
 }
 
 SEC(".struct_ops.link")

@@ -42,9 +42,26 @@ static __always_inline struct iofilter_vcpu_slot *access_slot(struct iofilter *f
 }
 
 /*
- * What the program must know of this vCPU's past. away: its KVM_RUN returned for something else than our own punt, whose one
- * return is already in s->returns, or somebody has set the VM's clock.
+ * KVM_RUN may have returned for something else than our own punt, or somebody has set the VM's clock. A punt to a port is one return,
+ * unless KVM did not leave with it because another device in the kernel (a coalesced port, KVM's PIT) has taken the access: then a
+ * return since was for something else, and may have been a stop of the VM.
  */
+static noinline void access_left(struct iofilter_vcpu_slot *s, const struct kvm_vcpu *vcpu, u64 returns, s64 offset, u64 now)
+{
+	u64 expected = s->returns;
+
+	if (s->left)
+		expected = ~expected + (!IOFILTER_CLAUSE(TAKEN) || vcpu->arch.pio.port == (u16)s->left);
+	if ((IOFILTER_CLAUSE(RETURNS) && returns != expected) || (IOFILTER_CLAUSE(KVMCLOCK) && offset != s->kvmclock_offset)) {
+		s->req.away = max(now - s->req.now, 1ULL);
+		s->req.flags |= KVM_IOFILTER_REQ_AWAY;
+	}
+	s->left = 0;
+	s->returns = returns;
+	s->kvmclock_offset = offset;
+}
+
+/* What the program must know of this vCPU's past. */
 static __always_inline void access_follow(struct iofilter *f, struct iofilter_vcpu_slot *s, struct kvm_vcpu *vcpu,
 					  const struct kvm_iofilter_ops *ops, u64 now)
 {
@@ -52,12 +69,8 @@ static __always_inline void access_follow(struct iofilter *f, struct iofilter_vc
 	s64 offset = READ_ONCE(vcpu->kvm->arch.kvmclock_offset);
 
 	if (unlikely((IOFILTER_CLAUSE(RETURNS) && returns != s->returns) ||
-		     (IOFILTER_CLAUSE(KVMCLOCK) && offset != s->kvmclock_offset))) {
-		s->req.away = max(now - s->req.now, 1ULL);
-		s->req.flags |= KVM_IOFILTER_REQ_AWAY;
-		s->returns = returns;
-		s->kvmclock_offset = offset;
-	}
+		     (IOFILTER_CLAUSE(KVMCLOCK) && offset != s->kvmclock_offset)))
+		access_left(s, vcpu, returns, offset, now);
 	s->req.now = now;
 	if (likely(!atomic_read(&f->nr_pending)))
 		return;
@@ -77,8 +90,10 @@ static noinline const struct kvm_iofilter_ops *access_string(struct iofilter_vcp
 	if (s->req.count != 1)
 		s->req.flags |= KVM_IOFILTER_REQ_STRING;
 	/* KVM reads on behind the element before: the same instruction. */
-	if (op == OP_READ && s->string_ops && val == s->string_next)
+	if (op == OP_READ && s->string_ops && val == s->string_next) {
+		s->req.flags |= KVM_IOFILTER_REQ_MORE;
 		return s->string_ops;
+	}
 	return ops;
 }
 
@@ -128,7 +143,10 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 			handled = ops->read(req);
 	} else {
 		/* KVM hands over MMIO in pieces of 8 bytes at most. */
-		memcpy(&req->val, val, min_t(size_t, len, sizeof(req->val)));
+		if (len == 1)
+			req->val = *(u8 *)val;
+		else
+			memcpy(&req->val, val, min_t(size_t, len, sizeof(req->val)));
 		if (ops->write)
 			handled = ops->write(req);
 	}
@@ -138,6 +156,8 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 		if (op == OP_READ) {
 			if (likely(len == 4))
 				*(u32 *)val = req->val;
+			else if (len == 1)
+				*(u8 *)val = req->val;
 			else
 				memcpy(val, &req->val, min_t(size_t, len, sizeof(req->val)));
 		}

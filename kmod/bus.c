@@ -47,7 +47,11 @@ static bool is_ours(const struct kvm_io_range *r, const struct iofilter *f)
 	return r->dev->ops == &iofilter_dev_ops && container_of(r->dev, struct iofilter_dev, dev)->f == f;
 }
 
-/* Would KVM offer the access [@addr, @addr + @len) to entry @which of @bus? If @f is given, before any that is not @f's. */
+/*
+ * Would KVM offer the access [@addr, @addr + @len) to entry @which of @bus? If @f is given, before any that is not @f's; and then
+ * another of @f's that begins at the same address is as good: beside a one-byte device at our first port, one of our ranges must be as
+ * short to come before it, and a longer one sees the wider accesses.
+ */
 static bool bus_reaches(const struct kvm_io_bus *bus, gpa_t addr, int len, const struct kvm_io_range *which,
 			const struct iofilter *f)
 {
@@ -65,6 +69,8 @@ static bool bus_reaches(const struct kvm_io_bus *bus, gpa_t addr, int len, const
 			return true;
 		if (f && !is_ours(&bus->range[i], f))
 			return false;
+		if (f && bus->range[i].addr == which->addr)
+			return true;
 	}
 	return false;
 }

@@ -35,6 +35,7 @@ struct iofilter_mark {
 	u64 t0;
 	u64 addr;
 	u64 fpu_reload; /* vcpu->stat.fpu_reload at the punt; one more once KVM_RUN has returned with it */
+	u64 exits; /* vcpu->stat.exits at the punt; one more and the guest has gone on */
 	u32 len;
 	u8 bus;
 	bool open;
@@ -44,6 +45,8 @@ struct iofilter_mark {
 	bool opaque; /* what the vCPU is doing in the VMM is not known (it was there before the filter) */
 };
 
+#define PUNT_PORT 0x10000
+
 /* What a filter knows of one vCPU. Written by the vCPU's thread, but for what @lock protects. */
 struct iofilter_vcpu_slot {
 	struct kvm_vcpu *vcpu;
@@ -51,6 +54,7 @@ struct iofilter_vcpu_slot {
 	struct kvm_iofilter_req req;
 	u64 returns; /* what vcpu_returns() must still be if the vCPU has not left KVM_RUN since */
 	bool slept; /* the last delay was not cut short */
+	u32 left; /* PUNT_PORT | the port that the last access was punted to, and @returns is complemented: see access_left(); 0: none */
 	s64 kvmclock_offset;
 
 	/* A string instruction goes on with the ops that answered its first element. */

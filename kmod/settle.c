@@ -146,6 +146,7 @@ void iofilter_slots_attached(struct iofilter *f, struct kvm *kvm)
 			s->mark = (struct iofilter_mark){
 				.t0 = now,
 				.fpu_reload = READ_ONCE(s->vcpu->stat.fpu_reload),
+				.exits = READ_ONCE(s->vcpu->stat.exits),
 				.open = true,
 				.opaque = true,
 			};
@@ -173,13 +174,21 @@ void iofilter_mark(struct iofilter *f, struct iofilter_vcpu_slot *s, const struc
 	m->addr = addr;
 	m->len = len;
 	m->fpu_reload = fpu_reload;
+	m->exits = s->vcpu->stat.exits;
 	m->bus = d->range.bus;
 	m->write = write;
 	m->opaque = false;
 	m->open = true;
 	slot_set_pending(f, s);
 	spin_unlock(&s->lock);
-	s->returns = vcpu_returns(s->vcpu) + (d->range.bus == KVM_IOFILTER_PIO);
+	s->returns = vcpu_returns(s->vcpu);
+	if (d->range.bus == KVM_IOFILTER_PIO) {
+		s->left = PUNT_PORT | addr;
+		s->returns = ~s->returns;
+		/* KVM has no access under way, and writes this when it leaves with ours: access_left(). Other filters look at it, too. */
+		if (s->vcpu->arch.pio.port == (int)addr)
+			s->vcpu->arch.pio.port = -1;
+	}
 }
 
 /* Where the punt of @m stands. The vCPU may be running: what was read counts only if it has not left KVM_RUN meanwhile. */
@@ -195,6 +204,8 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 		/* On its way out; or another device in the kernel took the access, and the vCPU goes on. */
 		if (self)
 			return m->write ? LOST : FLIGHT;
+		if (IOFILTER_CLAUSE(EXITS) && READ_ONCE(vcpu->stat.exits) != m->exits)
+			return LOST;
 		return READ_ONCE(vcpu->mode) != IN_GUEST_MODE && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
 	}
 	if (m->opaque)
@@ -242,9 +253,11 @@ static void give(struct iofilter *f, const struct kvm_iofilter_ops *ops, struct 
 		iofilter_moved(f, sample->t1);
 }
 
-static void sample_lost(struct iofilter *f, const struct kvm_iofilter_ops *ops, u32 vcpu)
+/* @t0: of the punt; 0: it has been overwritten, or was never seen. */
+static void sample_lost(struct iofilter *f, const struct kvm_iofilter_ops *ops, u32 vcpu, u64 t0)
 {
 	struct kvm_iofilter_sample sample = {
+		.t0 = t0,
 		.t1 = ktime_get_ns(),
 		.vcpu = vcpu,
 		.flags = KVM_IOFILTER_SAMPLE_LOST,
@@ -291,7 +304,7 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 	if (settled == FLIGHT && !m.stale && !m.wrote)
 		return !m.write && !m.opaque;
 	if (m.stale)
-		sample_lost(f, ops, s->vcpu->vcpu_idx);
+		sample_lost(f, ops, s->vcpu->vcpu_idx, 0);
 	if (m.wrote)
 		sample_write(f, ops, s->vcpu->vcpu_idx, NULL);
 	if (m.open && settled == ANSWERED && ops->sample) {
@@ -306,7 +319,7 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 	} else if (m.open && settled == LOST && m.write) {
 		sample_write(f, ops, s->vcpu->vcpu_idx, &m);
 	} else if (m.open && settled == LOST) {
-		sample_lost(f, ops, s->vcpu->vcpu_idx);
+		sample_lost(f, ops, s->vcpu->vcpu_idx, m.t0);
 	} else if (settled == FLIGHT && (m.write || m.opaque)) {
 		known = false;
 	}
@@ -348,7 +361,7 @@ bool iofilter_settle(struct iofilter *f, struct iofilter_vcpu_slot *self, const 
 	WRITE_ONCE(f->scans, f->scans + 1);
 
 	if (xchg(&f->lost, false)) {
-		sample_lost(f, ops, self->vcpu->vcpu_idx);
+		sample_lost(f, ops, self->vcpu->vcpu_idx, 0);
 		atomic_dec(&f->nr_pending);
 	}
 	sample.t1 = xchg(&f->moved, 0);

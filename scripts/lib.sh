@@ -18,7 +18,7 @@ find_kernel() {
 	echo "$k"
 }
 
-# The other QEMU that tests attach to, beside the installed one.
+# The other QEMU that tests attach to, beside the installed one. The test machine's emulator, too.
 find_qemu10() {
 	local q=${KVM_IOFILTER_SRC:-/usr/local/src/kvm-iofilter}/qemu/usr/bin/qemu-system-x86_64
 

@@ -8,8 +8,8 @@
 # Four things are not in Debian 12's own suite: bpftool and a QEMU 10 (backports), virtme-ng and libbpf's source (trixie).
 # Their suites are added beside the mirror that is already configured, pinned so low that nothing else is taken from them.
 #
-# The QEMU 10 is unpacked beside the installed one: tests attach to both. The installed one also emulates the test machine: TCG of 7.2
-# loses a nested guest or the machine (selftests/run, died_of_emulator) far less often than that of 10.0 does.
+# The QEMU 10 is unpacked beside the installed one: tests attach to both. It also emulates the test machine: TCG before 8.1 translates
+# code on one CPU while another patches it, and a kernel that runs KVM patches itself often; later ones do so rarely.
 set -euo pipefail
 
 # The kernel that is built against, and that the test machine boots. Debian's meta packages of one series.

@@ -54,8 +54,11 @@ int iofilter_vm_get(pid_t pid, struct iofilter_vm *vm);
 
 /* --- attaching --- */
 
-/* The names of the devices that the library has a program for, NULL-terminated. */
+/* The names of the devices that the library has a program for and that need nothing else (a table needs rules), NULL-terminated. */
 const char *const *iofilter_devices(void);
+
+/* Rules for a table, from a file. */
+struct iofilter_rules;
 
 /* Zero means "as the device has it" everywhere. */
 struct iofilter_opts {
@@ -71,6 +74,7 @@ struct iofilter_opts {
 	int reset; /* iofilter_update(): start with new state, which also clears a blown fuse */
 	/* iofilter_update() with new state: wait so many ms for the guest to end its read sequences; 0: cut them off */
 	unsigned int drain_ms;
+	const struct iofilter_rules *rules; /* of device "table" */
 };
 
 /* A filter that this process has attached. */
@@ -181,6 +185,16 @@ struct iofilter_info {
 	__u64 commands;	   /* writes that were carried out here: latch commands */
 	__u32 odd_reads;   /* in flight: the second of two reads that belong together (port 0x61) */
 	__u64 lead;	   /* not 0: the VMM's clock may be ahead by so much (port 0x61 beside KVM's PIT) */
+
+	/* A device of registers (RTC): of the above only counters, addr, fuse, absence, expiry, best_bracket and the samples. */
+	int no_clock;
+	__u32 known;	 /* registers that are answered at this moment */
+	__u32 published; /* the VMM tells the time */
+	__u64 changes;	 /* registers that changed by themselves, and are not answered any more */
+
+	/* A table: of the above only verdicts, reads, addr and absence. */
+	__u32 rules;
+	__u64 forgotten; /* how often what the guest's writes have told became unknown */
 };
 
 /*
@@ -215,6 +229,29 @@ enum iofilter_clock_op {
  * clock is for a VMM that takes its own answers from the same sum. EALREADY: it is stopped, or runs, already.
  */
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset);
+
+/* --- tables of rules (docs/table.md) --- */
+
+/*
+ * Read rules from @file. EINVAL: iofilter_error() begins with "FILE:LINE:COLUMN: ". They are attached as device "table" with
+ * iofilter_opts.rules, and may be freed then.
+ */
+int iofilter_rules_read(const char *file, struct iofilter_rules **rules);
+void iofilter_rules_free(struct iofilter_rules *rules);
+
+/* What the rules have become (iofilter/table.h), and which addresses they watch. */
+struct iofilter_table;
+const struct iofilter_table *iofilter_rules_table(const struct iofilter_rules *rules);
+const struct kvm_iofilter_range *iofilter_rules_ranges(const struct iofilter_rules *rules, __u32 *nr);
+
+/*
+ * Swap the rules of an attached table: an access of the guest meets the old ones or the new ones, which begin with nothing known.
+ * EINVAL: they are for other addresses; EBUSY: slots that the VMM has not seen, for @drain_ms; then nothing has changed.
+ */
+int iofilter_table_replace(pid_t pid, const struct iofilter_rules *rules, unsigned int drain_ms);
+
+/* A copy of an attached table at this moment, names and lines included; free() it. */
+int iofilter_table_get(pid_t pid, struct iofilter_table **copy);
 
 /* Remove the pins whose filter is gone. Return: how many. */
 int iofilter_clean(void);

@@ -52,6 +52,8 @@ enum kvm_iofilter_req_flags {
 	KVM_IOFILTER_REQ_SLEPT = 1 << 3,
 	/* @count is not 1. So a plain access on a quiet VM has no flag set, and a program can test for that at once. */
 	KVM_IOFILTER_REQ_STRING = 1 << 2,
+	/* ->read(): a further element of the string whose element before was answered. If it is not answered now, it is zero. */
+	KVM_IOFILTER_REQ_MORE = 1 << 4,
 };
 
 /*
@@ -114,7 +116,7 @@ struct kvm_iofilter_pit_channel {
 
 /* kvm_iofilter_sample.flags */
 enum kvm_iofilter_sample_flags {
-	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing. */
+	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing, and @t0 may be 0. */
 	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
 	/* Read from another vCPU's thread, while the one that was answered goes on. */
 	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,

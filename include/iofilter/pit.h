@@ -13,7 +13,7 @@
  * The overlay is only here: where a VM is saved with a sequence in flight, its rest is lost. Therefore pairs of unlatched reads
  * are answered only to a guest that polls, and none is begun while head.drain is set.
  *
- * pit_read.h and pit_write.h: what becomes of an access. pit_access.h: the four ops of a filter, under the lock.
+ * pit_read.h and pit_write.h: what becomes of an access; pit_quick.h: of a common one. pit_access.h: the four ops of a filter, under the lock.
  */
 #ifndef IOFILTER_PIT_H
 #define IOFILTER_PIT_H
@@ -72,6 +72,10 @@
 /* So many pairs of unlatched reads, each shortly after the other, are polling. */
 #define PIT_POLLS 64
 
+/* So many reads of port 0x61 in a row have inverted its bit 4 (elsewhere it follows the time); so often one has not, and it is not answered at all. */
+#define PIT_TOGGLES	  8
+#define PIT_TOGGLE_MISSES 16
+
 /* So often the count jumped in a row, and the channel is not as we think. */
 #define PIT_MISSES 4
 
@@ -108,13 +112,24 @@ struct pit_channel {
 	__u32 states;	  /* that its read flip-flop and latches may be in, see pit_model.h */
 	__u32 pad2;
 
+	__u64 period_ns, count_ns; /* after so long the values, the output come again */
+	__u64 base;	  /* ticks: a multiple of the count, shortly before the newest answer */
+	__u32 quick;	  /* enum pit_quick */
+	__u32 pad5;
+
 	/* Overlay. */
-	__u8 pair;	  /* the LSB of an unlatched pair was answered, the MSB is next */
-	__u8 latched;	  /* bytes of @latch still to read: 0, PIT_RW_LSB, PIT_RW_MSB, or PIT_RW_WORD for both */
-	__u8 status_latched;
-	__u8 status;
+	union {
+		struct {
+			__u8 pair;    /* the LSB of an unlatched pair was answered, the MSB is next */
+			__u8 latched; /* bytes of @latch still to read: 0, PIT_RW_LSB, PIT_RW_MSB, or PIT_RW_WORD for both */
+			__u8 status_latched;
+			__u8 pad3;
+		};
+		__u32 overlay; /* 0: none of them */
+	};
 	__u16 latch;
-	__u16 pad3;
+	__u8 status;
+	__u8 pad4;
 
 	/* A load that is in flight to the VMM, or was when last seen: it happened at @load_at or later. */
 	__u32 loading;
@@ -143,6 +158,22 @@ struct pit_channel {
 	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
+enum pit_attention {
+	PIT_CONFUSED = 1 << 0, /* somebody could not take the lock: nothing is known any more */
+	PIT_HELD = 1 << 1,     /* by userspace: answer nothing but what is in flight */
+	PIT_DOUBTED = 1 << 2,  /* by userspace: the VMM's clock may have been stopped */
+};
+
+/* pit_channel.quick: what may be answered at once */
+enum pit_quick {
+	PIT_QUICK_LSB = 1 << 0,
+	PIT_QUICK_MSB = 1 << 1,
+	PIT_QUICK_LATCH = 1 << 2, /* a latch command */
+	PIT_QUICK_LATCHED = 1 << 3, /* the bytes of a latch */
+};
+
+enum pit_open { PIT_NONE, PIT_READING, PIT_WRITING, PIT_DONE };
+
 /* Bits of the system port that are not known (yet). */
 #define PIT_UNKNOWN 2
 
@@ -156,32 +187,35 @@ struct iofilter_pit {
 	__u64 forgotten;    /* times a channel became unknown */
 
 	__u32 lock;	    /* 0 or 1, a try-lock around all that follows */
-	/* Written without it. */
-	__u32 confused;	    /* somebody could not take it: nothing is known any more */
-	__u32 held;	    /* by userspace: answer nothing but what is in flight */
-	__u32 doubted;	    /* by userspace: the VMM's clock may have been stopped */
+	__u32 attention;    /* enum pit_attention; set without the lock, by atomic operations */
+	__u32 blind;	    /* a vCPU beyond the table uses the device */
 	__u32 moved;	    /* as kvm_iofilter_sample.moved */
+	__u32 entered;	    /* vCPUs below it are in all tables */
+
+	/* For the quick path, see pit_leave(). */
+	__u32 calm;
+	__u32 quick_system;
 
 	/* The system port. */
 	__u8 gate, data;    /* 0, 1, PIT_UNKNOWN */
 	__u8 toggle;	    /* bit 4 of the VMM's newest answer, likewise */
 	__u8 odd;	    /* an odd number of reads was answered since */
 	__u8 gate_old;	    /* a vCPU was away since the gate was seen: a reset would have cleared it */
-	__u8 pad[3];
+	__u8 pad2[3];
+	__u32 toggles, toggle_misses;
 
-	/* What is at the VMM: the accesses of one vCPU are in order, those of several are not. */
-	__u8 open_by[IOFILTER_MAX_VCPUS]; /* this vCPU's read is */
-	__u32 nr_open;
-	__u32 open_write;   /* a write is, by .. */
-	__u32 write_vcpu;
+	/* What each vCPU has at the VMM (enum pit_open), and since when. */
+	__u8 open_by[IOFILTER_MAX_VCPUS];
+	__u64 opened_at[IOFILTER_MAX_VCPUS];
+	__u8 missed[IOFILTER_MAX_VCPUS]; /* the same, written without the lock by those who could not take it; PIT_DONE: nothing more */
+	__u32 nr_reads, nr_writes;
 
 	/* The newest read there. */
 	__u32 open_vcpu;
 	__u32 open_kind;
 	__u32 open_channel;
-	__u32 open_quiet;   /* nothing else was in flight when it was punted */
+	__u32 pad;
 	__u64 open_addr;
-	__u64 open_at;
 
 	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));
 };

@@ -6,6 +6,7 @@
 #ifndef IOFILTER_PIT_ACCESS_H
 #define IOFILTER_PIT_ACCESS_H
 
+#include <iofilter/pit_quick.h>
 #include <iofilter/pit_read.h>
 #include <iofilter/pit_sample.h>
 #include <iofilter/pit_write.h>
@@ -17,11 +18,13 @@ static inline int pit_touches(__u64 addr, __u32 len)
 }
 
 /* More or less than a byte, or a string: the VMM takes it apart. Which ports it touches is enough. */
-PIT_PROG int pit_odd_shape(struct iofilter_pit *p PIT_ARG, __u64 addr, __u32 len, int write)
+PIT_PROG int pit_odd_shape(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter_req *req PIT_ARG, int write)
 {
+	__u64 addr = req->addr, end = addr + req->len;
 	int i;
 
-	if (addr <= PIT_SYSTEM && addr + len > PIT_SYSTEM) {
+	pit_opens(p, req->vcpu, PIT_WRITING, req->now);
+	if (addr <= PIT_SYSTEM && end > PIT_SYSTEM) {
 		pit_forget_system(p);
 		/* The gate may have started it anew. */
 		if (write)
@@ -30,7 +33,7 @@ PIT_PROG int pit_odd_shape(struct iofilter_pit *p PIT_ARG, __u64 addr, __u32 len
 	for (i = 0; i < PIT_CHANNELS; i++) {
 		__u64 port = PIT_PORT + i;
 
-		if ((port >= addr && port < addr + len) || (write && PIT_CONTROL >= addr && PIT_CONTROL < addr + len))
+		if ((port >= addr && port < end) || (write && PIT_CONTROL >= addr && PIT_CONTROL < end))
 			pit_forget(p, &p->channels[i]);
 	}
 	return pit_punt(p, IOFILTER_PUNT_SHAPE);
@@ -41,7 +44,7 @@ PIT_PROG int pit_read_locked(struct iofilter_pit *p PIT_ARG, struct kvm_iofilter
 	int others = pit_enter(p, req);
 
 	if (req->len != 1 || req->flags & KVM_IOFILTER_REQ_STRING)
-		return pit_odd_shape(p, req->addr, req->len, 0);
+		return pit_odd_shape(p, req, 0);
 	if (req->addr == PIT_SYSTEM)
 		return pit_read_system(p, req, others);
 	if (req->addr >= PIT_PORT && req->addr < PIT_CONTROL)
@@ -55,7 +58,7 @@ PIT_PROG int pit_write_locked(struct iofilter_pit *p PIT_ARG, const struct kvm_i
 	__u32 val = req->val & 0xff, channel;
 
 	if (req->len != 1 || req->flags & KVM_IOFILTER_REQ_STRING)
-		return pit_odd_shape(p, req->addr, req->len, 1);
+		return pit_odd_shape(p, req, 1);
 	channel = req->addr == PIT_CONTROL ? PIT_SC(val) : (req->addr - PIT_PORT) & 3;
 	if (req->addr == PIT_SYSTEM)
 		pit_write_system(p, req, others);
@@ -70,8 +73,7 @@ PIT_PROG int pit_write_locked(struct iofilter_pit *p PIT_ARG, const struct kvm_i
 		pit_write_counter(p, pit_channel(p, channel), req, others);
 	if (handled)
 		return 1;
-	p->open_write = 1;
-	p->write_vcpu = req->vcpu;
+	pit_opens(p, req->vcpu, PIT_WRITING, req->now);
 	return pit_punt(p, IOFILTER_PUNT_WRITE);
 }
 
@@ -91,14 +93,15 @@ static inline void pit_copy_req(struct kvm_iofilter_req *to, const struct kvm_io
 	to->flags = iofilter_load(from->flags);
 }
 
-static inline int pit_on_read(struct iofilter_pit *p, struct kvm_iofilter_req *req)
+/* A program of its own, so that the common case saves no registers. */
+static __attribute__((__noinline__)) int pit_read_slow(struct iofilter_pit *p, struct kvm_iofilter_req *req)
 {
 	struct kvm_iofilter_req r;
 	int handled;
 
 	if (!pit_touches(req->addr, req->len))
 		return pit_punt(p, IOFILTER_PUNT_SHAPE);
-	if (pit_lock(p))
+	if (pit_lock(p, req->vcpu, PIT_READING))
 		return pit_punt(p, IOFILTER_PUNT_BUSY);
 	pit_copy_req(&r, req);
 	handled = pit_read_locked(p, &r);
@@ -109,20 +112,30 @@ static inline int pit_on_read(struct iofilter_pit *p, struct kvm_iofilter_req *r
 	return handled;
 }
 
-static inline int pit_on_write(struct iofilter_pit *p, const struct kvm_iofilter_req *req)
+static __attribute__((__noinline__)) int pit_write_slow(struct iofilter_pit *p, const struct kvm_iofilter_req *req)
 {
 	struct kvm_iofilter_req r;
 	int handled;
 
 	if (!pit_touches(req->addr, req->len))
 		return pit_punt(p, IOFILTER_PUNT_SHAPE);
-	if (pit_lock(p))
+	if (pit_lock(p, req->vcpu, PIT_WRITING))
 		return pit_punt(p, IOFILTER_PUNT_WRITE);
 	pit_copy_req(&r, req);
 	handled = pit_write_locked(p, &r);
 	p->commands += handled;
 	pit_leave(p);
 	return handled;
+}
+
+PIT_QUICK int pit_on_read(struct iofilter_pit *p, struct kvm_iofilter_req *req)
+{
+	return (!req->flags && req->len == 1 && pit_quick_read(p, req)) || pit_read_slow(p, req);
+}
+
+PIT_QUICK int pit_on_write(struct iofilter_pit *p, const struct kvm_iofilter_req *req)
+{
+	return (!req->flags && req->len == 1 && pit_quick_write(p, req)) || pit_write_slow(p, req);
 }
 
 static inline void pit_on_sample(struct iofilter_pit *p, struct kvm_iofilter_sample *sample)
@@ -140,7 +153,7 @@ static inline void pit_on_sample(struct iofilter_pit *p, struct kvm_iofilter_sam
 	/* Of an access beside the device. (A write that is no longer known has no length.) */
 	if (!(s.flags & (KVM_IOFILTER_SAMPLE_LOST | KVM_IOFILTER_SAMPLE_MOVED)) && s.len && !pit_touches(s.addr, s.len))
 		return;
-	if (pit_lock(p))
+	if (pit_lock(p, s.vcpu, PIT_DONE))
 		return;
 	p->moved = 0;
 	pit_sample_locked(p, &s);

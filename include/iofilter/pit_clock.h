@@ -29,6 +29,12 @@ static inline struct pit_channel *pit_channel(struct iofilter_pit *p, __u64 chan
 	return &p->channels[channel];
 }
 
+/* Are the bounds narrower than a quarter of the period? */
+static inline int pit_narrow_enough(const struct pit_channel *c, __u32 period)
+{
+	return 4 * (__u64)(c->clock.hi - c->clock.lo) < iofilter_ticks_to_ns(period, PIT_HZ);
+}
+
 /*
  * The count was loaded in [@from, @to] of CLOCK_MONOTONIC, by @vcpu. Seen so closely it is as good as two answers that match: one
  * more and the clock is proven.
@@ -62,8 +68,9 @@ PIT_PROG int pit_clock_start(struct pit_channel *c PIT_ARG, __u64 from, __u64 to
 	clk->settled_at = to;
 	clk->proven_at = from;
 	c->misses = 0;
-	c->renew = 0;
-	c->phase_only = to - from > clk->bracket;
+	/* Nobody looked for long: a word will tell where in its period it is. */
+	c->renew = !pit_narrow_enough(c, c->count ? pit_period(c->mode, c->count) : 1);
+	c->phase_only = c->renew || to - from > clk->bracket;
 	if (!c->phase_only) {
 		clk->matches = IOFILTER_PROOFS - 1;
 		v = pit_vcpu(c, vcpu);
@@ -111,12 +118,6 @@ static inline __u64 pit_virt_forced(const struct pit_channel *c, const struct io
 static inline __u64 pit_ticks(__s64 virt)
 {
 	return virt > 0 ? iofilter_ns_to_ticks(virt, PIT_HZ) : 0;
-}
-
-/* Are the bounds narrower than a quarter of the period? */
-static inline int pit_narrow_enough(const struct pit_channel *c, __u32 period)
-{
-	return 4 * (__u64)(c->clock.hi - c->clock.lo) < iofilter_ticks_to_ns(period, PIT_HZ);
 }
 
 /* May the vCPU be answered with a time of this channel? Return: IOFILTER_ANSWERED and @t->virt, or why not. */

@@ -22,31 +22,73 @@ PIT_PROG int pit_lock_slow(struct iofilter_pit *p PIT_ARG)
 	return -1;
 }
 
-/* The VMM got an access that nobody followed. */
+static inline __u64 pit_index(__u64 vcpu)
+{
+	PIT_BOUND(vcpu);
+	return vcpu & (IOFILTER_MAX_VCPUS - 1);
+}
+
+/* From now on this vCPU has @what at the VMM, since @now. One that is not in the table does not get here. */
+static inline void pit_opens(struct iofilter_pit *p, __u32 vcpu, enum pit_open what, __u64 now)
+{
+	__u64 i = pit_index(vcpu);
+	__u8 was = p->open_by[i];
+
+	p->nr_reads += (what == PIT_READING) - (was == PIT_READING);
+	p->nr_writes += (what == PIT_WRITING) - (was == PIT_WRITING);
+	p->open_by[i] = what;
+	p->opened_at[i] = now;
+}
+
+/* The VMM is done with what was punted at @t0, and is not what this vCPU has there by now, if that is older. */
+static inline int pit_closes(struct iofilter_pit *p, __u32 vcpu, __u64 t0)
+{
+	__u64 i = pit_index(vcpu);
+
+	if (vcpu >= IOFILTER_MAX_VCPUS || p->open_by[i] == PIT_NONE || t0 < p->opened_at[i])
+		return 0;
+	pit_opens(p, vcpu, PIT_NONE, 0);
+	return 1;
+}
+
+/* Accesses that nobody followed: of some vCPUs the VMM has got any, or is done with what they had there. */
 PIT_PROG int pit_confused(struct iofilter_pit *p PIT_ARG)
 {
+	__u8 missed;
 	int i;
 
-	if (!__sync_lock_test_and_set(&p->confused, 0))
-		return 0;
+	/* Before we look who it was: who comes later sets it again. */
+	if (!p->blind)
+		__sync_fetch_and_and(&p->attention, ~PIT_CONFUSED);
 	p->conflicts++;
 	for (i = 0; i < PIT_CHANNELS; i++)
 		pit_forget(p, &p->channels[i]);
 	pit_forget_system(p);
 	p->open_kind = PIT_NOTHING;
+	iofilter_for(i, IOFILTER_MAX_VCPUS) {
+		missed = iofilter_load(p->missed[pit_index(i)]);
+		if (missed == PIT_NONE)
+			continue;
+		iofilter_store(p->missed[pit_index(i)], PIT_NONE);
+		pit_opens(p, i, missed == PIT_DONE ? PIT_NONE : PIT_WRITING, 0);
+	}
 	return 0;
 }
 
-/* Return: 0, or -1: who holds it, or comes next, knows no more than that there was an access. */
-static inline int pit_lock(struct iofilter_pit *p)
+/* Return: 0, or -1: whoever comes next knows no more than that this vCPU has something at the VMM, or (@what) not any more. */
+static inline int pit_lock(struct iofilter_pit *p, __u32 vcpu, enum pit_open what)
 {
-	if (__sync_val_compare_and_swap(&p->lock, 0, 1) && pit_lock_slow(p)) {
-		iofilter_store(p->confused, 1);
-		return -1;
+	if (vcpu < IOFILTER_MAX_VCPUS && (!__sync_val_compare_and_swap(&p->lock, 0, 1) || !pit_lock_slow(p))) {
+		if (iofilter_load(p->attention) & PIT_CONFUSED)
+			pit_confused(p);
+		return 0;
 	}
-	if (iofilter_load(p->confused))
-		pit_confused(p);
-	return 0;
+	if (vcpu >= IOFILTER_MAX_VCPUS)
+		iofilter_store(p->blind, 1);
+	else
+		iofilter_store(p->missed[pit_index(vcpu)], what);
+	__sync_fetch_and_or(&p->attention, PIT_CONFUSED);
+	return -1;
 }
 
 static inline void pit_unlock(struct iofilter_pit *p)
@@ -56,10 +98,57 @@ static inline void pit_unlock(struct iofilter_pit *p)
 	iofilter_store(p->lock, 0);
 }
 
-/* At the end of an access that may have begun or ended a sequence. */
+/* Is the channel's time proven, and known well enough for what comes again after @period_ns? */
+static inline __u32 pit_good(const struct pit_channel *c, __u64 period_ns)
+{
+	return c->clock.ready && !c->clock.floor && 4 * (__u64)(c->clock.hi - c->clock.lo) < period_ns;
+}
+
+/* What of the channel the quick path need not ask: all this changes in the slow one only. */
+static inline __u32 pit_quick_of(const struct pit_channel *c)
+{
+	__u32 states = c->states, quick = pit_has_status(c) ? 0 : PIT_QUICK_LATCHED;
+
+	if (!pit_good(c, c->period_ns))
+		return quick;
+	if (!pit_has_count(c) && !pit_has_status(c))
+		quick |= PIT_QUICK_LATCH;
+	if (states == PIT_STATE(PIT_RW_LSB, 0, 0))
+		quick |= PIT_QUICK_LSB;
+	if (states == PIT_STATE(PIT_RW_MSB, 0, 0))
+		quick |= PIT_QUICK_MSB;
+	return quick;
+}
+
+/* The same for port 0x61. */
+static inline __u32 pit_quick_system_of(const struct iofilter_pit *p)
+{
+	const struct pit_channel *c = &p->channels[2];
+
+	return p->gate != PIT_UNKNOWN && !p->gate_old && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN && p->toggles >= PIT_TOGGLES &&
+	       !c->phase_only && (c->mode < 2 || c->mode > 5) && pit_good(c, c->count_ns);
+}
+
+/* At the end of an access that was not a quick one. */
+PIT_PROG int pit_leave_channel(struct pit_channel *c PIT_ARG)
+{
+	c->quick = pit_quick_of(c);
+	return pit_in_flight(c) | (c->loading || (c->latch_at && !c->latch_end)) << 4;
+}
+
 static inline void pit_leave(struct iofilter_pit *p)
 {
-	p->head.in_flight = pit_in_flight(&p->channels[0]) + pit_in_flight(&p->channels[1]) + pit_in_flight(&p->channels[2]) + p->odd;
+	int i, n, in_flight = p->odd, pending = p->nr_reads || p->nr_writes;
+
+	for (i = 0; i < PIT_CHANNELS; i++) {
+		n = pit_leave_channel(&p->channels[i]);
+		in_flight += n & 15;
+		pending |= n >> 4;
+	}
+	p->quick_system = pit_quick_system_of(p);
+	/* Nothing is at the VMM, and what was has been followed up. */
+	p->calm = pending ? 0 : p->entered;
+	p->head.in_flight = in_flight;
 	pit_unlock(p);
 }
 
@@ -70,42 +159,16 @@ static inline int pit_punt(struct iofilter_pit *p, __u32 why)
 	return 0;
 }
 
-/* Whether this vCPU's read is at the VMM. NULL: it is not in the table. */
-static inline __u8 *pit_open_by(struct iofilter_pit *p, __u64 vcpu)
-{
-	if (vcpu >= IOFILTER_MAX_VCPUS)
-		return NULL;
-	PIT_BOUND(vcpu);
-	return &p->open_by[vcpu & (IOFILTER_MAX_VCPUS - 1)];
-}
-
-static inline void pit_read_closes(struct iofilter_pit *p, __u32 vcpu)
-{
-	__u8 *open = pit_open_by(p, vcpu);
-
-	if (!open || !*open)
-		return;
-	*open = 0;
-	p->nr_open--;
-}
-
 /* A read goes to the VMM. */
 static inline void pit_read_opens(struct iofilter_pit *p, const struct kvm_iofilter_req *req, enum pit_kind kind, __u32 channel,
 				  int others)
 {
-	__u8 *open = pit_open_by(p, req->vcpu);
-
 	/* Whose answer is whose cannot be told apart then. */
 	p->open_kind = others ? PIT_NOTHING : kind;
-	if (open && !*open) {
-		*open = 1;
-		p->nr_open++;
-	}
+	pit_opens(p, req->vcpu, PIT_READING, req->now);
 	p->open_vcpu = req->vcpu;
 	p->open_channel = channel;
 	p->open_addr = req->addr;
-	p->open_at = req->now;
-	p->open_quiet = !(req->flags & KVM_IOFILTER_REQ_BUSY);
 }
 
 enum { PIT_NOT_IN_TABLE = 1, PIT_AWAY = 2 };
@@ -126,7 +189,7 @@ PIT_PROG int pit_enter_channel(struct pit_channel *c PIT_ARG, const struct kvm_i
 			ret = PIT_AWAY;
 		}
 	}
-	/* Another vCPU's load may be over, too, but perhaps only since @now: the module tells, or an answer. */
+	/* Another vCPU's load may be over, too, but perhaps only since @now: the module tells. */
 	if (c->loading && c->load_vcpu == req->vcpu)
 		pit_load_end(c, req->now);
 	if (c->latch_at && !c->latch_end && c->latch_vcpu == req->vcpu)
@@ -155,16 +218,18 @@ PIT_PROG int pit_enter(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 {
 	int i, seen = 0;
 
-	if (iofilter_load(p->doubted) && __sync_lock_test_and_set(&p->doubted, 0))
+	if (iofilter_load(p->attention) & PIT_DOUBTED) {
+		__sync_fetch_and_and(&p->attention, ~PIT_DOUBTED);
 		pit_doubt(p, req->now);
+	}
 	for (i = 0; i < PIT_CHANNELS; i++)
 		seen |= pit_enter_channel(&p->channels[i], req);
 	if (seen & PIT_AWAY)
 		p->gate_old = 1;
-	pit_read_closes(p, req->vcpu);
-	if (!(req->flags & KVM_IOFILTER_REQ_BUSY) || p->write_vcpu == req->vcpu)
-		p->open_write = 0;
-	return seen & PIT_NOT_IN_TABLE || ((p->nr_open || p->open_write) && IOFILTER_CLAUSE(PIT_ORDER));
+	if (!(seen & PIT_NOT_IN_TABLE) && p->entered <= req->vcpu)
+		p->entered = req->vcpu + 1;
+	pit_closes(p, req->vcpu, ~0ULL);
+	return seen & PIT_NOT_IN_TABLE || ((p->nr_reads || p->nr_writes) && IOFILTER_CLAUSE(PIT_ORDER));
 }
 
 #endif /* IOFILTER_PIT_ENTER_H */

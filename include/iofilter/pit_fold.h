@@ -75,6 +75,8 @@ PIT_PROG int pit_fold_exact(struct iofilter_pit *p PIT_ARG, struct pit_channel *
 		c->renewed_at = s->t1;
 		iofilter_clock_move(clk, c->vcpus, s->t1, iofilter_ticks_to_ns(s->d, PIT_HZ) - s->t1,
 				    iofilter_ticks_to_ns(s->d + 1, PIT_HZ) - s->t0);
+		/* It may have; that nobody knows. */
+		clk->moves--;
 		iofilter_clock_unprove(clk);
 		return 0;
 	}
@@ -162,7 +164,8 @@ static inline void pit_fold_byte(struct iofilter_pit *p, struct pit_channel *c, 
 		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}
-	if (to - from >= PIT_SEARCH) {
+	/* The output has another period than the count: it tells nothing where only that one's phase is known. */
+	if (to - from >= PIT_SEARCH || (s->kind == PIT_SYSTEM_PORT && c->phase_only && IOFILTER_CLAUSE(PIT_HALF))) {
 		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}

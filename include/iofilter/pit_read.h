@@ -55,7 +55,7 @@ static inline __u32 pit_read_live(struct iofilter_pit *p, struct pit_channel *c,
 		return IOFILTER_PUNT_SHAPE;
 	if (word == PIT_RW_WORD && !pit_polls(c, req->now))
 		return IOFILTER_PUNT_SHAPE;
-	if (iofilter_load(p->held) || (word == PIT_RW_WORD && iofilter_load(p->head.drain)))
+	if (iofilter_load(p->attention) & PIT_HELD || (word == PIT_RW_WORD && iofilter_load(p->head.drain)))
 		return IOFILTER_PUNT_HELD;
 	if (!pit_narrow_enough(c, pit_period(c->mode, c->count ? c->count : 1)))
 		return IOFILTER_PUNT_UNPROVEN;
@@ -82,7 +82,7 @@ PIT_PROG int pit_read_counter(struct iofilter_pit *p PIT_ARG, struct pit_channel
 		return 1;
 	pit_read_opens(p, req, pit_kind(c), channel, others);
 	/* Two reads may change places, a read and a write may not. */
-	if (others && p->open_write)
+	if (p->nr_writes)
 		pit_conflict(p, c);
 	else
 		pit_step(c, PIT_OP_READ, 0);
@@ -95,6 +95,9 @@ static inline int pit_out_forced(const struct pit_channel *c, const struct iofil
 	__u64 width = c->clock.hi - c->clock.lo, virt = pit_virt_forced(c, v, now);
 
 	if (!c->programmed || !c->count || c->loading || !c->clock.bounded)
+		return -1;
+	/* Made anew from where in its period the count was: the output's may be twice as long. */
+	if (c->phase_only && !c->renew)
 		return -1;
 	*out = pit_out(c->mode, c->count, pit_ticks(virt));
 	if (width <= c->clock.bracket)
@@ -111,9 +114,10 @@ PIT_PROG int pit_read_system(struct iofilter_pit *p PIT_ARG, struct kvm_iofilter
 
 	if (!v) {
 		why = IOFILTER_PUNT_VCPU;
-	} else if (p->gate != PIT_UNKNOWN && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN) {
+	} else if (p->gate != PIT_UNKNOWN && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN &&
+		   (p->toggles >= PIT_TOGGLES || p->odd)) {
 		why = others						       ? IOFILTER_PUNT_BUSY :
-		      iofilter_load(p->held) || (iofilter_load(p->head.drain) && !p->odd) ? IOFILTER_PUNT_HELD :
+		      iofilter_load(p->attention) & PIT_HELD || (iofilter_load(p->head.drain) && !p->odd) ? IOFILTER_PUNT_HELD :
 		      p->gate_old					       ? IOFILTER_PUNT_SUSPECT :
 										 (__u32)pit_clock_out(c, req, &t);
 		/* The second of two: bit 4 is inverted by each read, so that the VMM's is right again only after both. */

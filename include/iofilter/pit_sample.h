@@ -30,15 +30,21 @@ static inline void pit_sample_latched(struct iofilter_pit *p, struct pit_channel
 
 static inline void pit_sample_system(struct iofilter_pit *p, struct pit_shown *s)
 {
-	__u8 gate = s->val & PIT_61_GATE;
+	__u8 gate = s->val & PIT_61_GATE, toggle = !!(s->val & PIT_61_REFRESH);
 
+	if (p->toggle == toggle && p->toggle_misses < PIT_TOGGLE_MISSES) {
+		p->toggles++;
+	} else if (p->toggle != PIT_UNKNOWN) {
+		p->toggles = 0;
+		p->toggle_misses++;
+	}
 	/* Not by a guest's write: a reset. */
 	if (p->gate != PIT_UNKNOWN && p->gate != gate)
 		pit_forget(p, &p->channels[2]);
 	p->gate = gate;
 	p->gate_old = 0;
 	p->data = !!(s->val & PIT_61_DATA);
-	p->toggle = !!(s->val & PIT_61_REFRESH);
+	p->toggle = toggle;
 	s->val = !!(s->val & PIT_61_OUT);
 	pit_fold(p, &p->channels[2], s);
 }
@@ -48,9 +54,6 @@ PIT_PROG int pit_sample_answer(struct iofilter_pit *p PIT_ARG, struct pit_shown 
 {
 	struct pit_channel *c = pit_channel(p, p->open_channel);
 
-	/* Nothing was in flight when this read began, so what began before it is done. */
-	if (p->open_quiet)
-		pit_load_end(c, s->t1);
 	if (s->kind == PIT_STATUS) {
 		if (c->programmed && ((s->val ^ (c->rw << 4 | c->mode << 1 | c->bcd)) & 0x3f))
 			pit_forget(p, c);
@@ -79,11 +82,11 @@ PIT_PROG int pit_sample_write(struct iofilter_pit *p PIT_ARG, __u32 vcpu, __u64 
 	return 0;
 }
 
-static inline int pit_answers(const struct iofilter_pit *p, const struct kvm_iofilter_sample *s, int open)
+static inline int pit_answers(const struct iofilter_pit *p, const struct kvm_iofilter_sample *s)
 {
 	/* Another thread may see an answer that is not the one in question, which would look like another state. */
-	return !(s->flags & (KVM_IOFILTER_SAMPLE_LOST | KVM_IOFILTER_SAMPLE_OTHER)) && open && s->vcpu == p->open_vcpu &&
-	       s->addr == p->open_addr && s->len == 1 && s->t0 >= p->open_at && p->open_kind != PIT_NOTHING;
+	return !(s->flags & (KVM_IOFILTER_SAMPLE_LOST | KVM_IOFILTER_SAMPLE_OTHER)) && s->vcpu == p->open_vcpu &&
+	       s->addr == p->open_addr && s->len == 1 && p->open_kind != PIT_NOTHING;
 }
 
 PIT_PROG int pit_sample_locked(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter_sample *s PIT_ARG)
@@ -91,15 +94,14 @@ PIT_PROG int pit_sample_locked(struct iofilter_pit *p PIT_ARG, const struct kvm_
 	struct pit_shown shown = {
 		.t0 = s->t0, .t1 = s->t1, .vcpu = s->vcpu, .kind = p->open_kind, .val = s->val & 0xff,
 	};
-	__u8 *by = pit_open_by(p, s->vcpu);
-	int i, open = by && *by;
+	int i, closed;
 
 	if (s->flags & KVM_IOFILTER_SAMPLE_MOVED)
 		return pit_doubt(p, s->t1);
+	closed = pit_closes(p, s->vcpu, s->t0);
 	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE)
 		return pit_sample_write(p, s->vcpu, s->t0, s->t1);
-	pit_read_closes(p, s->vcpu);
-	if (pit_answers(p, s, open))
+	if (closed && pit_answers(p, s))
 		return pit_sample_answer(p, &shown);
 	for (i = 0; i < PIT_CHANNELS; i++)
 		iofilter_clock_lost(&p->channels[i].clock, s->t1);

@@ -83,7 +83,7 @@ PIT_PROG int pit_latch(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 		       int others)
 {
 	__u32 why = others							    ? IOFILTER_PUNT_BUSY :
-		    iofilter_load(p->head.drain) || iofilter_load(p->held) ? IOFILTER_PUNT_HELD :
+		    iofilter_load(p->head.drain) || iofilter_load(p->attention) & PIT_HELD ? IOFILTER_PUNT_HELD :
 										      IOFILTER_ANSWERED;
 	int i;
 
@@ -104,6 +104,16 @@ PIT_PROG int pit_latch(struct iofilter_pit *p PIT_ARG, const struct kvm_iofilter
 			pit_latch_punted(p, c, req, what);
 	}
 	return why == IOFILTER_ANSWERED;
+}
+
+/* Its mode or count is a new one. */
+static inline void pit_periods(struct pit_channel *c)
+{
+	if (!c->count)
+		return;
+	c->period_ns = iofilter_ticks_to_ns(pit_period(c->mode, c->count), PIT_HZ);
+	c->count_ns = iofilter_ticks_to_ns(c->count, PIT_HZ);
+	c->base = 0;
 }
 
 PIT_PROG int pit_control(struct iofilter_pit *p PIT_ARG, struct pit_channel *c PIT_ARG, __u8 val, int others)
@@ -128,6 +138,7 @@ PIT_PROG int pit_control(struct iofilter_pit *p PIT_ARG, struct pit_channel *c P
 		c->clock.bounded = 0;
 	}
 	pit_step(c, PIT_OP_PROGRAM, c->rw);
+	pit_periods(c);
 	return 0;
 }
 
@@ -153,6 +164,7 @@ PIT_PROG int pit_write_counter(struct iofilter_pit *p PIT_ARG, struct pit_channe
 	}
 	c->count = count ? count : PIT_COUNT_MAX;
 	c->count_old = 0;
+	pit_periods(c);
 	pit_load_begin(c, req->now, req->vcpu);
 	return 0;
 }

@@ -24,12 +24,14 @@ enum iofilter_verdict {
 	IOFILTER_PUNT_FLOOR,	/* the clock moved back; the VMM has not caught up with what was answered */
 	IOFILTER_PUNT_FUSE,	/* the fuse is blown */
 	IOFILTER_PUNT_HELD,	/* the clock is held by the operator or the VMM */
+	IOFILTER_PUNT_INDEX,	/* which register is meant is not known */
+	IOFILTER_PUNT_VOLATILE, /* a register that changes by itself */
 	IOFILTER_NR_VERDICTS,
 };
 
 #define IOFILTER_VERDICT_NAMES \
 	{ "answered", "shape", "write", "vcpu", "busy", "unproven", "audit", "suspect", \
-	  "floor", "fuse", "held" }
+	  "floor", "fuse", "held", "index", "volatile" }
 
 /* Who says what the clock shows. */
 enum iofilter_clock_mode {

@@ -79,12 +79,16 @@ struct json_object *status_json(const struct iofilter_info *infos, int n);
 const char *proof_str(const struct iofilter_info *i);
 const char *fuse_str(__u32 fuse);
 
+/* Attach what @args says and stay with it, as it says. Return: the exit status. */
+int attach_run(const struct args *args);
+
 int cmd_list(int argc, char **argv);
 int cmd_attach(int argc, char **argv);
 int cmd_detach(int argc, char **argv);
 int cmd_update(int argc, char **argv);
 int cmd_clock(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_table(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
 

@@ -222,12 +222,23 @@ static int run(struct run *r)
 	return stay(r, signals);
 }
 
+int attach_run(const struct args *args)
+{
+	struct run r = { .args = args };
+	int ret;
+
+	if (iofilter_vm_get(args->pid, &r.vm))
+		return refuse();
+	ret = run(&r);
+	for (int i = 0; i < r.n; i++)
+		iofilter_close(r.f[i]);
+	return ret;
+}
+
 int cmd_attach(int argc, char **argv)
 {
 	struct args args = { .need_pid = true, .takes_devices = true };
-	struct run r = { .args = &args };
 	const char *programs;
-	int ret;
 
 	args_parse(&args, argc, argv, options, "--pid PID [DEVICE...]\n--pid PID --pinned DIR\n--pid PID --obj FILE",
 		   doc);
@@ -240,10 +251,5 @@ int cmd_attach(int argc, char **argv)
 		refuse_msg("--port is for one device only");
 		return EXIT_USAGE;
 	}
-	if (iofilter_vm_get(args.pid, &r.vm))
-		return refuse();
-	ret = run(&r);
-	for (int i = 0; i < r.n; i++)
-		iofilter_close(r.f[i]);
-	return ret;
+	return attach_run(&args);
 }

@@ -15,6 +15,7 @@ static const struct {
 	{ "update", cmd_update, "swap the program of an attached device" },
 	{ "status", cmd_status, "what is answered, what is punted and why" },
 	{ "clock", cmd_clock, "stop and start a device's clock, or set it exactly" },
+	{ "table", cmd_table, "rules for accesses, from a file: check, load, replace, show" },
 	{ "features", cmd_features, "what this host has of what is needed" },
 	{ "clean", cmd_clean, "remove the pins of filters that are gone" },
 };

@@ -55,6 +55,23 @@ static struct json_object *clock_json(const struct iofilter_info *i)
 	return o;
 }
 
+static struct json_object *registers_json(const struct iofilter_info *i)
+{
+	struct json_object *o = json_object_new_object();
+
+	json_add_u64(o, "known", i->known);
+	json_add_u64(o, "changes", i->changes);
+	json_object_object_add(o, "published", json_object_new_boolean(i->published));
+	json_object_object_add(o, "fuse", json_object_new_string(fuse_str(i->fuse)));
+	json_add_u64(o, "absence", i->absence);
+	json_add_u64(o, "expiry", i->expiry);
+	json_add_u64(o, "best_bracket", i->best_bracket);
+	json_add_u64(o, "samples", i->samples);
+	json_add_u64(o, "lost", i->lost);
+	json_add_u64(o, "suspicions", i->suspicions);
+	return o;
+}
+
 static struct json_object *ranges_json(const struct iofilter_info *i)
 {
 	struct json_object *list = json_object_new_array(), *o;
@@ -133,7 +150,15 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 				o, "share",
 				i->reads ? json_object_new_double((double)i->verdicts[IOFILTER_ANSWERED] / i->reads) :
 					   NULL);
-			json_object_object_add(o, "clock", clock_json(i));
+			if (i->rules) {
+				json_add_u64(o, "rules", i->rules);
+				json_add_u64(o, "forgotten", i->forgotten);
+				json_add_u64(o, "absence", i->absence);
+			} else if (i->no_clock) {
+				json_object_object_add(o, "registers", registers_json(i));
+			} else {
+				json_object_object_add(o, "clock", clock_json(i));
+			}
 			if (i->lead) {
 				json_add_u64(o, "lead", i->lead);
 				json_add_u64(o, "odd_reads", i->odd_reads);

@@ -57,8 +57,8 @@ static void print_counts(const struct iofilter_info *i)
 	static const char *const names[] = IOFILTER_VERDICT_NAMES;
 	const char *sep = "";
 
-	printf("    answered  %llu of %llu reads", (unsigned long long)i->verdicts[IOFILTER_ANSWERED],
-	       (unsigned long long)i->reads);
+	printf("    answered  %llu of %llu %s", (unsigned long long)i->verdicts[IOFILTER_ANSWERED], (unsigned long long)i->reads,
+	       i->rules ? "accesses" : "reads");
 	if (i->reads)
 		printf(" (%.2f %%)", 100.0 * i->verdicts[IOFILTER_ANSWERED] / i->reads);
 	printf("\n    punted    ");
@@ -103,15 +103,35 @@ static void print_channels(const struct iofilter_info *i)
 	       i->odd_reads ? "; in flight: the second of two reads of port 0x61" : "");
 }
 
+static void print_registers(const struct iofilter_info *i)
+{
+	if (i->fuse)
+		printf("    proof     fuse blown (%s): too many registers changed by themselves; 'iofilter update --reset' starts anew\n",
+		       fuse_str(i->fuse));
+	printf("    registers %u known, %llu changed by themselves; the time is %s\n", i->known, (unsigned long long)i->changes,
+	       i->published ? "published by the VMM" : "the VMM's to answer");
+	printf("    timing    absence %.0f us, expiry %.0f us; best round trip %.1f us; %llu samples, %llu suspicions\n", us(i->absence),
+	       us(i->expiry), us(i->best_bracket), (unsigned long long)i->samples, (unsigned long long)i->suspicions);
+}
+
 static void print_state(const struct iofilter_info *i)
 {
 	char whose[32] = "";
 
 	print_counts(i);
+	if (i->rules) {
+		printf("    rules     %u ('iofilter table show' lists them); what writes told was forgotten %llu times; absence %.0f us\n",
+		       i->rules, (unsigned long long)i->forgotten, us(i->absence));
+		return;
+	}
 	print_channels(i);
 	if (i->in_flight || i->cut || i->draining)
 		printf("    in flight %u read sequences; %llu cut off%s\n", i->in_flight, (unsigned long long)i->cut,
 		       i->draining ? "; draining" : "");
+	if (i->no_clock) {
+		print_registers(i);
+		return;
+	}
 	print_proof(i);
 	if (i->bounded && i->nr_channels)
 		snprintf(whose, sizeof(whose), "of channel %u ", i->clock_channel);

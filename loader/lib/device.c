@@ -8,11 +8,15 @@
 #include <iofilter/hpet.h>
 #include <iofilter/pit.h>
 #include <iofilter/pmtimer.h>
+#include <iofilter/rtc.h>
 #include <iofilter/speaker.h>
+#include <iofilter/table.h>
 #include <hpet.skel.h>
 #include <pit.skel.h>
 #include <pmtimer.skel.h>
+#include <rtc.skel.h>
 #include <speaker.skel.h>
+#include <table.skel.h>
 
 /* Beyond this the options are a slip of the unit. */
 #define TIME_MAX IOFILTER_NSEC_PER_SEC
@@ -158,6 +162,60 @@ static void hpet_describe(const void *state, struct iofilter_info *info)
 	info->width = 64;
 }
 
+static int rtc_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
+{
+	struct iofilter_rtc *r = state;
+	int err = times_check(o);
+
+	(void)ops;
+	if (err)
+		return err;
+	if (o->addr && o->addr != RTC_INDEX_PORT)
+		return lib_fail(-EINVAL, "port 0x%llx: an RTC is at port 0x%x, always", (unsigned long long)o->addr, RTC_INDEX_PORT);
+	if (o->width)
+		return lib_fail(-EINVAL, "an RTC has no width");
+	if (o->bracket) {
+		r->absence = o->absence;
+		r->expiry = o->expiry;
+		r->calibrating = 0;
+	}
+	return 0;
+}
+
+static void rtc_describe(const void *state, struct iofilter_info *info)
+{
+	const struct iofilter_rtc *r = state;
+	__u64 now = now_ns(), epoch = iofilter_load(r->epoch), at;
+	__u32 i;
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		info->verdicts[i] = iofilter_load(r->verdicts[i]);
+	info->verdicts[IOFILTER_ANSWERED] = 0;
+	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
+		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(r->vcpus[i].answered);
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		if (i != IOFILTER_PUNT_WRITE)
+			info->reads += info->verdicts[i];
+	for (i = 0; i < RTC_NR_REGS; i++) {
+		at = iofilter_load(r->cells[i].at);
+		info->known += at && iofilter_load(r->cells[i].word) >> 8 == epoch && now - at <= r->expiry;
+	}
+	info->no_clock = 1;
+	info->addr = RTC_INDEX_PORT;
+	info->proof = r->fuse ? IOFILTER_FUSED : IOFILTER_UNPROVEN;
+	info->fuse = r->fuse;
+	info->published = iofilter_load(r->time.valid);
+	info->changes = r->changes;
+	info->calibrating = r->calibrating;
+	info->last_sample_ago = r->samples && now > r->last_sample_at ? now - r->last_sample_at : 0;
+	info->absence = r->absence;
+	info->expiry = r->expiry;
+	info->best_bracket = r->best_bracket;
+	info->samples = r->samples;
+	info->lost = r->lost;
+	info->suspicions = r->suspicions;
+}
+
 static const struct device devices[] = {
 	{
 		.name = "pmtimer",
@@ -197,6 +255,23 @@ static const struct device devices[] = {
 		.taken = "KVM itself answers port 0x61, no filter is needed",
 		.absent = "its PIT is in userspace; attach pit instead",
 	},
+	{
+		.name = "rtc",
+		.elf = rtc_bpf__elf_bytes,
+		.configure = rtc_configure,
+		.describe = rtc_describe,
+		.version = IOFILTER_RTC_VERSION,
+		.state_size = sizeof(struct iofilter_rtc),
+	},
+	{
+		.name = "table",
+		.elf = table_bpf__elf_bytes,
+		.configure = table_configure,
+		.describe = table_describe,
+		.version = IOFILTER_TABLE_VERSION,
+		.state_size = sizeof(struct iofilter_table),
+		.on_request = true,
+	},
 };
 
 #define NR_DEVICES (sizeof(devices) / sizeof(devices[0]))
@@ -223,7 +298,8 @@ const char *const *iofilter_devices(void)
 {
 	static const char *names[NR_DEVICES + 1];
 
-	for (size_t i = 0; i < NR_DEVICES; i++)
-		names[i] = devices[i].name;
+	for (size_t i = 0, n = 0; i < NR_DEVICES; i++)
+		if (!devices[i].on_request)
+			names[n++] = devices[i].name;
 	return names;
 }

@@ -74,7 +74,7 @@ void pit_describe(const void *state, struct iofilter_info *info)
 			info->clock_channel = i;
 	}
 	clock_describe(&p->channels[info->clock_channel].clock, info);
-	info->mode = iofilter_load(p->held) ? IOFILTER_CLOCK_HELD : IOFILTER_CLOCK_PROVE;
+	info->mode = iofilter_load(p->attention) & PIT_HELD ? IOFILTER_CLOCK_HELD : IOFILTER_CLOCK_PROVE;
 }
 
 bool pit_clock(void *state, unsigned int i, struct clock_ref *ref)
@@ -100,7 +100,7 @@ int pit_clock_set(struct iofilter_pit *p, enum iofilter_clock_op op)
 	case IOFILTER_CLOCK_OWN:
 		return -EOPNOTSUPP;
 	case IOFILTER_CLOCK_STOP:
-		if (__sync_lock_test_and_set(&p->held, 1))
+		if (__sync_fetch_and_or(&p->attention, PIT_HELD) & PIT_HELD)
 			return -EALREADY;
 		/* Who has the lock now may not have seen it. */
 		for (tries = 0; iofilter_load(p->lock); tries++) {
@@ -110,13 +110,12 @@ int pit_clock_set(struct iofilter_pit *p, enum iofilter_clock_op op)
 		}
 		return 0;
 	case IOFILTER_CLOCK_START:
-		if (!iofilter_load(p->held))
+		if (!(iofilter_load(p->attention) & PIT_HELD))
 			return -EALREADY;
 		/* fall through */
 	case IOFILTER_CLOCK_PROVE_ANEW:
-		iofilter_store(p->doubted, 1);
-		iofilter_barrier();
-		iofilter_store(p->held, 0);
+		__sync_fetch_and_or(&p->attention, PIT_DOUBTED);
+		__sync_fetch_and_and(&p->attention, ~PIT_HELD);
 		return 0;
 	}
 	return -EINVAL;

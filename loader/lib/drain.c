@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* Let a filter finish before it goes: what it has begun, the VMM does not know of. */
-#include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include "lib.h"
@@ -24,34 +23,25 @@ static unsigned int drain_wait(struct iofilter_head *head, unsigned int ms)
 
 __u64 drain_cut(int state_fd)
 {
-	struct iofilter_head *head;
-	__u64 cut = 0;
+	struct iofilter_head *head = head_map(state_fd, PROT_READ);
+	__u64 cut;
 
-	if (state_fd < 0)
+	if (!head)
 		return 0;
-	head = mmap(NULL, sizeof(*head), PROT_READ, MAP_SHARED, state_fd, 0);
-	if (head == MAP_FAILED)
-		return 0;
-	if (head->magic == IOFILTER_STATE_MAGIC)
-		cut = iofilter_load(head->cut);
-	munmap(head, sizeof(*head));
+	cut = iofilter_load(head->cut);
+	head_unmap(head);
 	return cut;
 }
 
 unsigned int drain_state(int state_fd, unsigned int ms)
 {
-	unsigned int left = 0;
-	struct iofilter_head *head;
+	struct iofilter_head *head = head_map(state_fd, PROT_READ | PROT_WRITE);
+	unsigned int left;
 
-	if (state_fd < 0)
+	if (!head)
 		return 0;
-	head = mmap(NULL, sizeof(*head), PROT_READ | PROT_WRITE, MAP_SHARED, state_fd, 0);
-	if (head == MAP_FAILED)
-		return 0;
-	if (head->magic == IOFILTER_STATE_MAGIC) {
-		iofilter_store(head->drain, !!ms);
-		left = ms ? drain_wait(head, ms) : iofilter_load(head->in_flight);
-	}
-	munmap(head, sizeof(*head));
+	iofilter_store(head->drain, !!ms);
+	left = ms ? drain_wait(head, ms) : iofilter_load(head->in_flight);
+	head_unmap(head);
 	return left;
 }

@@ -89,19 +89,35 @@ static int ops_state(const struct kvm_iofilter_ops *ops)
 	return fd;
 }
 
-static pid_t state_pid(int state_fd)
+struct iofilter_head *head_map(int state_fd, int prot)
 {
 	struct iofilter_head *head;
-	pid_t pid = 0;
 
 	if (state_fd < 0)
-		return 0;
-	head = mmap(NULL, sizeof(*head), PROT_READ, MAP_SHARED, state_fd, 0);
+		return NULL;
+	head = mmap(NULL, sizeof(*head), prot, MAP_SHARED, state_fd, 0);
 	if (head == MAP_FAILED)
-		return 0;
+		return NULL;
 	if (head->magic == IOFILTER_STATE_MAGIC)
-		pid = head->pid;
+		return head;
+	head_unmap(head);
+	return NULL;
+}
+
+void head_unmap(struct iofilter_head *head)
+{
 	munmap(head, sizeof(*head));
+}
+
+static pid_t state_pid(int state_fd)
+{
+	struct iofilter_head *head = head_map(state_fd, PROT_READ);
+	pid_t pid;
+
+	if (!head)
+		return 0;
+	pid = head->pid;
+	head_unmap(head);
 	return pid;
 }
 

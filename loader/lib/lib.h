@@ -53,6 +53,7 @@ struct device {
 	/* The @i-th clock. Return: false if there are no more. */
 	bool (*clock)(void *state, unsigned int i, struct clock_ref *ref);
 	__u32 version, state_size;
+	bool on_request; /* not among those that are attached when none is named */
 	const char *taken;  /* what it means for the user if the kernel has a device there (F_ALONE) */
 	const char *absent; /* .. if it has none that is needed (F_PIT) */
 };
@@ -60,6 +61,9 @@ struct device {
 const struct device *device_find(const char *name);
 int device_unknown(const char *name);
 
+/* table.c */
+int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void table_describe(const void *state, struct iofilter_info *info);
 int times_check(const struct iofilter_opts *o);
 void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info);
 
@@ -125,6 +129,9 @@ struct found {
 	int state_fd; /* -1: the programs have no state of our kind */
 };
 
+/* The head of a state map. NULL: there is none, or its layout is not known. @prot: as mmap()'s. */
+struct iofilter_head *head_map(int state_fd, int prot);
+void head_unmap(struct iofilter_head *head);
 /* For each filter attached to @pid (0: any). @fn returns non-zero to stop; that is returned. */
 int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg);
 /* Return: 1 and *@f (to be released), or 0 if it is not attached. */

@@ -6,8 +6,13 @@
  *	r PORT WIDTH	time reads of a port (hex), WIDTH 1, 2 or 4 bytes: "r <median> <mean> <reads>", the first two in
  *			hundredths of a TSC tick per read, the loop taken off. <reads> includes those that warm up
  *	m ADDRESS	the same for a dword in memory
+ *	b REGISTER	the same for a byte of the CMOS memory: a write of the index and a read of the data
+ *	p PORT WORD	the same as r PORT 1, after the PIT has got this control word and a count of 65536: at once, for who follows it has
+ *			then seen closely when it was loaded
+ *	l PORT WORD	the same for a latch command to the PIT's counter at PORT and two reads of that; <reads> are these
  *	w ADDRESS VALUE	write a dword there: "w"
- *	s PORT WIDTH	the reads of r without an end, for a profile; no answer
+ *	q		mask all interrupts of the PIC, so that none is pending: "q"
+ *	s PORT WIDTH [WORD]	the reads of r without an end, for a profile; no answer. With a control word: as p
  *	c PORT		watch the PM timer at a port: "c <reads> <steps back> <greatest, ticks> <misfit, ns> <ticks> <ns>"
  *
  * A read is timed in batches of two sizes. The difference of their medians belongs to the reads alone: what a batch
@@ -28,6 +33,8 @@
 #define BATCHES 201
 #define WARM_UP 4000
 #define MEMORY	0x80 /* for a width: not a port */
+#define CMOS	0x40 /* likewise, ports 0x70 and 0x71 */
+#define LATCH	0x20 /* likewise, port 0x43 and a counter's */
 
 #define CLOCK_READS 300000
 #define CLOCK_FIT   1024 /* reads that are compared: so short a time that TSC and timer do not drift apart */
@@ -115,6 +122,13 @@ static uint32_t batch(uint32_t where, int width, uint32_t n)
 		break;
 	case 4 | MEMORY:
 		LOOP(n, "movl (%%edx), %%eax");
+		break;
+	case 1 | CMOS:
+		LOOP(n, "movl %%edx, %%eax\n\toutb %%al, $0x70\n\tinb $0x71, %%al");
+		break;
+	case 1 | LATCH:
+		/* 0x40 + counter, times 64, is the command in its low byte. */
+		LOOP(n, "movl %%edx, %%eax\n\tshlb $6, %%al\n\toutb %%al, $0x43\n\tinb %%dx, %%al\n\tinb %%dx, %%al");
 		break;
 	default:
 		LOOP(n, "");
@@ -253,6 +267,34 @@ static uint32_t get_hex(const char **s)
 	return n;
 }
 
+/* 0x30 of a control word: low byte, high byte, or both. */
+static void load_pit(uint8_t word)
+{
+	uint16_t port = 0x40 + (word >> 6);
+
+	outb(0x43, word);
+	if (word & 0x10)
+		outb(port, 0);
+	if (word & 0x20)
+		outb(port, 0);
+}
+
+static int batch_kind(char what, uint32_t width)
+{
+	switch (what) {
+	case 'm':
+		return 4 | MEMORY;
+	case 'b':
+		return 1 | CMOS;
+	case 'l':
+		return 1 | LATCH;
+	case 'p':
+		return 1;
+	default:
+		return width;
+	}
+}
+
 static void command(const char *s)
 {
 	struct clock clock = {};
@@ -268,18 +310,29 @@ static void command(const char *s)
 		*(volatile uint32_t *)where = width;
 		put_str("w\n");
 		break;
-	case 'm':
-		width = 4 | MEMORY;
+	case 'q':
+		outb(0x21, 0xff);
+		outb(0xa1, 0xff);
+		put_str("q\n");
+		break;
+	case 'p':
+	case 'l':
+		load_pit(width);
 		/* fall through */
+	case 'm':
+	case 'b':
 	case 'r':
+		width = batch_kind(what, width);
 		batch(where, width, warm);
 		cost = measure(where, width);
 		empty = measure(where, 0);
 		put_fields('r', (uint32_t[]){ hundredths(cost.median - empty.median, MANY - FEW),
 					      hundredths(cost.total - empty.total, BATCHES * (MANY + FEW)),
-					      WARM_UP + BATCHES * (MANY + FEW) }, 3);
+					      (what == 'l' ? 2 : 1) * (WARM_UP + BATCHES * (MANY + FEW)) }, 3);
 		break;
 	case 's':
+		if (*s)
+			load_pit(get_hex(&s));
 		for (;;)
 			batch(where, width, WARM_UP);
 	case 'c':

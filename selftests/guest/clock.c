@@ -9,10 +9,11 @@
  *   clock access in|out|ins|outs PORT WIDTH [COUNT] one access of that width and what it gave, by the same module
  *   clock hpet whole|halves|low|mixed READS the HPET's main counter, by the module kmod/hpetclock.c
  *
- * Ends after READS, or after SECONDS if that is not 0 and comes first. Exit status 1 if the clock ever stepped back.
+ * Ends after READS, or after SECONDS if that is not 0 and comes first; a loop of a module at SIGTERM, too. Exit status 1 if the clock ever stepped back.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,12 @@ static int sync_clock(const char *tty)
 	return 2;
 }
 
+/* The module ends its loop at a signal; its result is to be printed then. */
+static void stop(int sig)
+{
+	(void)sig;
+}
+
 /* Hand the words to the module as one line and print its answer. */
 static int by_module(int argc, char **argv)
 {
@@ -76,6 +83,7 @@ static int by_module(int argc, char **argv)
 	int fd = open(path, O_RDWR), i;
 	ssize_t n;
 
+	signal(SIGTERM, stop);
 	if (fd < 0) {
 		fprintf(stderr, "clock: %s: %s (its module is not loaded?)\n", path, strerror(errno));
 		return 2;

@@ -28,7 +28,7 @@ struct sim {
 	int n, at;
 	const char *wrong;
 
-	/* A punted read whose answer was not given to the fast path yet. */
+	/* A punted read whose answer was not given to the fast path yet, or a write that it does not know to be done. */
 	struct kvm_iofilter_sample open;
 	int open_vcpu;
 	uint64_t exit_at[NR_VCPUS], pauses[NR_VCPUS], paused;
@@ -234,7 +234,8 @@ static void settle(struct sim *s, int vcpu)
 	if (s->open_vcpu < 0)
 		return;
 	s->open.t1 = s->now;
-	s->open.flags = vcpu == s->open_vcpu ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
+	if (!(s->open.flags & KVM_IOFILTER_SAMPLE_WRITE))
+		s->open.flags = vcpu == s->open_vcpu ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
 	s->open_vcpu = -1;
 	pit_on_sample(s->pit, &s->open);
 }
@@ -315,8 +316,7 @@ static void run_op(struct sim *s, const struct op *op)
 	s->now += op->in;
 	val = vmm_access(s, op);
 	s->now += op->out;
-	if (op->write)
-		return;
+	s->open.flags = op->write ? KVM_IOFILTER_SAMPLE_WRITE : 0;
 	s->open_vcpu = op->vcpu;
 	s->open.addr = op->port;
 	s->open.len = op->len;

@@ -8,6 +8,7 @@
 #include "vmm.h"
 
 #define PAGE	   4096UL
+#define PAGE_SIZE  PAGE /* <linux/kvm.h> wants it */
 #define GB	   8 /* of address space that the guest maps, with pages of 2 MB */
 #define NR_STACKS  32
 #define STACK_SIZE 16384
@@ -165,6 +166,41 @@ void vmm_free(struct vmm *vmm)
 	close(vmm->fd);
 	close(vmm->kvm);
 	free(vmm);
+}
+
+void vmm_coalesce(struct vmm *vmm, __u16 port, __u32 len)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = port, .size = len, .pio = 1 };
+	int page = ioctl(vmm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+
+	TEST_ASSERT(page > 0 && ioctl(vmm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_PIO) > 0, "KVM has no coalesced ports");
+	vmm->ring = (void *)((char *)vmm->vcpus[0].run + page * PAGE);
+	KVM_IOCTL(vmm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
+}
+
+void vmm_uncoalesce(struct vmm *vmm, __u16 port, __u32 len)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = port, .size = len, .pio = 1 };
+
+	KVM_IOCTL(vmm->fd, KVM_UNREGISTER_COALESCED_MMIO, &zone);
+}
+
+unsigned int vmm_flush(struct vmm *vmm, void (*write)(__u64 addr, __u64 val, __u32 len))
+{
+	struct kvm_coalesced_mmio_ring *ring = vmm->ring;
+	unsigned int n = 0, first = ring ? ring->first : 0;
+
+	while (ring && first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
+		const struct kvm_coalesced_mmio *m = &ring->coalesced_mmio[first];
+		__u64 val = 0;
+
+		memcpy(&val, m->data, m->len < sizeof(val) ? m->len : sizeof(val));
+		write(m->phys_addr, val, m->len);
+		first = (first + 1) % KVM_COALESCED_MMIO_MAX;
+		__atomic_store_n(&ring->first, first, __ATOMIC_RELEASE);
+		n++;
+	}
+	return n;
 }
 
 /* Where the guest's function returns to. */

@@ -50,11 +50,20 @@ struct vmm {
 	void (*io)(struct vmm *vmm, struct vmm_access *a); /* NULL: an empty bus */
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	struct kvm_coalesced_mmio_ring *ring; /* of all coalesced zones */
 	struct vmm_vcpu vcpus[VMM_MAX_VCPUS];
 };
 
 struct vmm *vmm_new(int nr_vcpus, unsigned int flags);
 void vmm_free(struct vmm *vmm);
+
+/*
+ * Writes to these ports stay in KVM until vmm_flush(), which hands them to @write in their order. The caller sees to it that it does not
+ * run twice at once. vmm_uncoalesce(): as it was.
+ */
+void vmm_coalesce(struct vmm *vmm, __u16 port, __u32 len);
+void vmm_uncoalesce(struct vmm *vmm, __u16 port, __u32 len);
+unsigned int vmm_flush(struct vmm *vmm, void (*write)(__u64 addr, __u64 val, __u32 len));
 
 /* Run @guest on a vCPU until it returns: here, or in a thread of its own. */
 void vmm_run(struct vmm *vmm, int vcpu, void (*guest)(long), long arg);

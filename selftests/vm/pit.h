@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A VM with QEMU's PIT (devices/pit.c) in its VMM, and the filter on it. The guest notes its TSC around what it reads, and
- * the host turns that into the device's own time: so each answer can be compared with what the device showed just then.
+ * A VM with QEMU's PIT (devices/pit.c) in its VMM, and the filter on it. The guest notes the host's time around what it reads: so each
+ * answer can be compared with what the device showed just then.
  */
 #ifndef SELFTESTS_VM_PIT_H
 #define SELFTESTS_VM_PIT_H
 
+#include <sys/ioctl.h>
 #include <time.h>
 #include <devices/pit.h>
 #include <iofilter/pit.h>
@@ -48,6 +49,65 @@ static void vmm_io(struct vmm *vmm, struct vmm_access *a)
 		memcpy(&a->val, data, a->len > 8 ? 8 : a->len);
 }
 
+/* --- time --- */
+
+#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+
+/*
+ * The host's time in the guest: KVM's clock. (The TSC alone does not do: on a host whose own is not stable KVM moves the guest's.)
+ * In the guest's terms; the host takes its own clock less kvm_clock_offset for the same.
+ */
+static volatile struct {
+	__u32 version, pad;
+	__u64 tsc, ns;
+	__u32 mul;
+	__s8 shift;
+	__u8 flags, pad2[2];
+} pvclock __attribute__((aligned(64)));
+
+static __s64 kvm_clock_offset;
+
+static inline __u64 guest_time(void)
+{
+	__u32 version, low, high;
+	__u64 d, ns;
+
+	do {
+		version = pvclock.version;
+		asm volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
+		d = ((__u64)high << 32 | low) - pvclock.tsc;
+		d = pvclock.shift < 0 ? d >> -pvclock.shift : d << pvclock.shift;
+		ns = pvclock.ns + (__u64)((unsigned __int128)d * pvclock.mul >> 32);
+		asm volatile("" : : : "memory");
+	} while (version & 1 || version != pvclock.version);
+	return ns;
+}
+
+/* Of the conversion: two clocks are read one after the other. */
+#define SLOP_NS 3000
+
+static void time_learn(const struct vmm *vmm)
+{
+	struct { struct kvm_msrs h; struct kvm_msr_entry e; } msrs = {
+		.h.nmsrs = 1, .e = { .index = MSR_KVM_SYSTEM_TIME_NEW, .data = (unsigned long)&pvclock | 1 },
+	};
+	__u64 before, after, took = ~0ULL;
+	struct kvm_clock_data clock;
+	int i;
+
+	if (!pvclock.version)
+		TEST_EQ(ioctl(vmm->vcpus[0].fd, KVM_SET_MSRS, &msrs), 1);
+	for (i = 0; i < 20; i++) {
+		before = now_ns();
+		TEST_EQ(ioctl(vmm->fd, KVM_GET_CLOCK, &clock), 0);
+		after = now_ns();
+		if (after - before < took) {
+			took = after - before;
+			kvm_clock_offset = before + took / 2 - clock.clock;
+		}
+	}
+}
+
 struct run {
 	struct vmm *vmm;
 	struct pit_bpf *skel;
@@ -67,6 +127,8 @@ static void setup_device(struct run *r, int nr_vcpus, unsigned int flags)
 	pit_exits = 0;
 	r->vmm = vmm_new(nr_vcpus, flags);
 	r->vmm->io = vmm_io;
+	memset((void *)&pvclock, 0, sizeof(pvclock));
+	time_learn(r->vmm);
 }
 
 static void load(struct run *r)
@@ -80,19 +142,6 @@ static void load(struct run *r)
 		fresh = malloc(sizeof(*fresh));
 		memcpy(fresh, r->p, sizeof(*fresh));
 	}
-}
-
-static void attach(struct run *r)
-{
-	if (!r->skel)
-		load(r);
-	r->link = filter_attach(r->skel->maps.pit_ops);
-}
-
-static void setup(struct run *r, int nr_vcpus)
-{
-	setup_device(r, nr_vcpus, 0);
-	attach(r);
 }
 
 static void teardown(struct run *r)
@@ -125,14 +174,6 @@ static void report(const struct run *r, const char *what)
 
 /* --- the guest's side --- */
 
-static inline __u64 guest_tsc(void)
-{
-	__u32 low, high;
-
-	asm volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
-	return (__u64)high << 32 | low;
-}
-
 static inline void guest_program(int ch, int rw, int mode, int count)
 {
 	outb(ch << 6 | rw << 4 | mode << 1, PIT_CONTROL);
@@ -155,78 +196,13 @@ static inline __u16 guest_latched(int ch)
 	return guest_pair(ch);
 }
 
-/* --- time --- */
-
-/* CLOCK_MONOTONIC against the guest's TSC: a line through two moments. */
-struct tsc_moment {
-	__u64 tsc, ns;
-};
-
-static __s64 tsc_offset; /* the guest's less the host's */
-
-static struct tsc_moment tsc_now(void)
-{
-	struct tsc_moment best = {}, m;
-	__u64 after, took = ~0ULL;
-	int i;
-
-	for (i = 0; i < 20; i++) {
-		m.tsc = guest_tsc();
-		m.ns = now_ns();
-		after = guest_tsc();
-		if (after - m.tsc < took) {
-			took = after - m.tsc;
-			best = m;
-			best.tsc += took / 2;
-		}
-	}
-	best.tsc += tsc_offset;
-	return best;
-}
-
-static void tsc_learn(const struct vmm *vmm)
-{
-	struct kvm_device_attr attr = {
-		.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (unsigned long)&tsc_offset,
-	};
-
-	TEST_ASSERT(!ioctl(vmm->vcpus[0].fd, KVM_GET_DEVICE_ATTR, &attr), "KVM_VCPU_TSC_OFFSET: %s", strerror(errno));
-}
-
-static __u64 tsc_to_ns(const struct tsc_moment *a, const struct tsc_moment *b, __u64 tsc)
-{
-	__s64 since = tsc - a->tsc;
-
-	return a->ns + (__s64)((__int128)since * (__s64)(b->ns - a->ns) / (__s64)(b->tsc - a->tsc));
-}
-
-/* What a counter of the device showed or would have shown at a time. */
+/* A device whose clock is set to what it showed, or would have shown, at a time. */
 static __u64 at_ns;
 
 static __u64 clock_then(void *unused)
 {
 	(void)unused;
 	return at_ns;
-}
-
-static __u16 count_at(const struct pit *of, int ch, __u64 ns)
-{
-	struct pit then = *of;
-
-	then.clock = clock_then;
-	at_ns = ns;
-	return pit_get_count(&then, ch);
-}
-
-/* Did the counter show @val at some time in [@from, @to]? */
-static bool count_within(const struct pit *of, int ch, __u16 val, __u64 from, __u64 to)
-{
-	__u64 t, load = of->counters[ch].count_load_time;
-
-	for (t = from < load ? load : from; t < to; t += 400)
-		if (count_at(of, ch, t) == val)
-			return true;
-	return count_at(of, ch, to) == val;
 }
 
 #endif /* SELFTESTS_VM_PIT_H */

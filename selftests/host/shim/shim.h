@@ -47,11 +47,15 @@ static inline void sim_point(void)
 	C(NARROW) C(PEEK) C(OWN) C(LOST) C(NEED) C(STALE) C(DELAY) C(FLOOR) C(FLOOR_KEEP) C(SUSPECT) C(RETURNS) C(KVMCLOCK) \
 	C(ATTACH) C(ATTACH_LOST) C(HOLD) C(FRESH) C(SETTLED) C(EPOCH) C(TICKET) C(EXPIRY) C(BUSY) C(PLAUSIBLE) \
 	C(TOLERANCE) C(RECHECK) C(ONE_RETURN) C(PROOFS) C(CALIBRATE) C(TRIES) C(LEAVING) C(REST) C(ODD) C(CAUGHT_UP) C(PASS_OVER) C(FREEZE_ONCE) C(FUSE) C(STRING)
+/* Those that matter to the RTC alone. */
+#define SIM_RTC_CLAUSES(C) \
+	C(EXITS) C(TAKEN) C(RTC_AGAIN) C(RTC_VERSION) C(RTC_AGE) C(RTC_AWAY) C(RTC_OVERTAKEN) C(RTC_BUSY) C(RTC_OTHERS) C(RTC_FORGET)
 enum sim_clause {
 	SIM_CLAUSE_NONE,
 #define SIM_CLAUSE_ENUM(name) SIM_CLAUSE_##name,
 	SIM_CLAUSES(SIM_CLAUSE_ENUM)
 	SIM_NR_CLAUSES,
+	SIM_RTC_CLAUSES(SIM_CLAUSE_ENUM)
 };
 extern enum sim_clause sim_without;
 #define IOFILTER_CLAUSE(name) (sim_without != SIM_CLAUSE_##name)
@@ -185,7 +189,7 @@ struct kvm_vcpu {
 	int vcpu_idx, mode;
 	bool wants_to_run, mmio_needed;
 	struct { u64 gpa; } mmio_fragments[2];
-	struct { u64 fpu_reload, mmio_exits; } stat;
+	struct { u64 fpu_reload, mmio_exits, exits; } stat;
 	struct {
 		unsigned long regs[17];
 		bool guest_state_protected;

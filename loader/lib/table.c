@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* Rule files into the state of a table, and what became of the rules. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include "lib.h"
+#include "table.h"
+
+#define FILE_MAX (4 << 20)
+
+struct iofilter_rules {
+	struct iofilter_table t;
+	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
+	__u32 nr_ranges;
+};
+
+/* The file as a string. */
+static char *read_file(const char *file, size_t *size)
+{
+	struct stat st;
+	char *text = NULL;
+	ssize_t n = 0;
+	int fd;
+
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st)) {
+		lib_fail(-errno, "%s: %s", file, strerror(errno));
+	} else if (!S_ISREG(st.st_mode)) {
+		lib_fail(-EINVAL, "%s: not a file", file);
+	} else if (st.st_size > FILE_MAX) {
+		lib_fail(-EFBIG, "%s: a rule file of more than %d MB", file, FILE_MAX >> 20);
+	} else if (!(text = calloc(1, st.st_size + 1))) {
+		lib_fail(-ENOMEM, "out of memory");
+	} else {
+		for (*size = 0; *size < (size_t)st.st_size; *size += n) {
+			n = read(fd, text + *size, st.st_size - *size);
+			if (n <= 0)
+				break;
+		}
+		if (n < 0) {
+			lib_fail(-errno, "%s: %s", file, strerror(errno));
+			free(text);
+			text = NULL;
+		}
+	}
+	close_fd(fd);
+	return text;
+}
+
+int iofilter_rules_read(const char *file, struct iofilter_rules **rules)
+{
+	struct iofilter_rules *r = calloc(1, sizeof(*r));
+	struct table_file *f = calloc(1, sizeof(*f));
+	int err = -EINVAL;
+	size_t size = 0;
+	char *text = NULL;
+
+	if (!r || !f) {
+		err = lib_fail(-ENOMEM, "out of memory");
+	} else if ((text = read_file(file, &size))) {
+		r->t.absence = IOFILTER_ABSENCE_NS;
+		err = table_parse(f, file, text, size, &r->t);
+		memcpy(r->ranges, f->ranges, sizeof(r->ranges));
+		r->nr_ranges = f->nr_ranges;
+	}
+	free(text);
+	free(f);
+	if (err) {
+		free(r);
+		return err;
+	}
+	*rules = r;
+	return 0;
+}
+
+void iofilter_rules_free(struct iofilter_rules *rules)
+{
+	free(rules);
+}
+
+const struct iofilter_table *iofilter_rules_table(const struct iofilter_rules *rules)
+{
+	return &rules->t;
+}
+
+const struct kvm_iofilter_range *iofilter_rules_ranges(const struct iofilter_rules *rules, __u32 *nr)
+{
+	*nr = rules->nr_ranges;
+	return rules->ranges;
+}
+
+int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
+{
+	const size_t head = sizeof(struct iofilter_head);
+
+	if (!o->rules)
+		return lib_fail(-EINVAL, "a table is nothing without rules: 'iofilter table load FILE'");
+	if (o->width || o->bracket)
+		return lib_fail(-EINVAL, "a table has no width and no clock");
+	memcpy((char *)state + head, (const char *)&o->rules->t + head, sizeof(o->rules->t) - head);
+	memcpy(ops->ranges, o->rules->ranges, sizeof(ops->ranges));
+	ops->nr_ranges = o->rules->nr_ranges;
+	return 0;
+}
+
+void table_describe(const void *state, struct iofilter_info *info)
+{
+	const struct iofilter_table *t = state;
+	__u32 i;
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++) {
+		info->verdicts[i] = iofilter_load(t->verdicts[i]);
+		info->reads += info->verdicts[i];
+	}
+	info->addr = t->ranges[0].addr;
+	info->rules = t->nr_rules;
+	info->absence = t->absence;
+	info->forgotten = iofilter_load(t->forgotten);
+}
+
+static int not_loaded(pid_t pid)
+{
+	return lib_fail(-ENOENT, "no table is attached to VM %d ('iofilter status' shows what is)", pid);
+}
+
+static bool same_ranges(const struct iofilter_rules *r, const struct kvm_iofilter_ops *ops)
+{
+	__u32 i;
+
+	for (i = 0; i < r->nr_ranges && i < ops->nr_ranges; i++)
+		if (r->ranges[i].addr != ops->ranges[i].addr || r->ranges[i].len != ops->ranges[i].len ||
+		    r->ranges[i].bus != ops->ranges[i].bus)
+			return false;
+	return r->nr_ranges == ops->nr_ranges;
+}
+
+int iofilter_table_replace(pid_t pid, const struct iofilter_rules *rules, unsigned int drain_ms)
+{
+	struct iofilter_opts opts = { .size = sizeof(opts), .rules = rules, .reset = 1, .drain_ms = drain_ms };
+	struct found f;
+	bool same;
+	int err;
+
+	err = find_one(pid, "table", &f);
+	if (err <= 0)
+		return err ?: not_loaded(pid);
+	same = same_ranges(rules, &f.ops);
+	find_release(&f);
+	if (!same)
+		return lib_fail(-EINVAL,
+				"the new table is for other addresses than that of VM %d, which stays: detach it and load the new one", pid);
+	err = iofilter_update(pid, "table", &opts);
+	return err < 0 ? err : 0;
+}
+
+int iofilter_table_get(pid_t pid, struct iofilter_table **copy)
+{
+	struct iofilter_table *t;
+	struct found f;
+	void *state;
+	int err;
+
+	err = find_one(pid, "table", &f);
+	if (err <= 0)
+		return err ?: not_loaded(pid);
+	t = malloc(sizeof(*t));
+	state = f.state_fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*t), PROT_READ, MAP_SHARED, f.state_fd, 0);
+	find_release(&f);
+	if (!t || state == MAP_FAILED) {
+		free(t);
+		return lib_fail(-ENOMEM, "the state of the table cannot be mapped");
+	}
+	memcpy(t, state, sizeof(*t));
+	munmap(state, sizeof(*t));
+	if (t->head.magic != IOFILTER_STATE_MAGIC || t->head.version != IOFILTER_TABLE_VERSION || t->head.size != sizeof(*t) ||
+	    t->nr_rules > TABLE_RULES || t->nr_bits > TABLE_BITS || t->nr_slots > TABLE_SLOTS || t->nr_buffers > TABLE_BUFFERS) {
+		free(t);
+		return lib_fail(-EPROTO, "the table of VM %d was built with another layout of its state", pid);
+	}
+	*copy = t;
+	return 0;
+}

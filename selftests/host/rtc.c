@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The RTC's program on the module's own settling: cases, random guests on up to two vCPUs, and what each clause is for. */
+#include <unistd.h>
+#include "rtcsim.h"
+
+static bool out(int n, u16 port, u8 val)
+{
+	return sim_whole(n, true, port, val, 1, 1);
+}
+
+/* Return: whether it was answered by the filter. */
+static bool in(int n)
+{
+	return sim_whole(n, false, RTC_DATA_PORT, 0, 1, 1);
+}
+
+static bool byte(int n, u8 reg)
+{
+	out(n, RTC_INDEX_PORT, reg);
+	return in(n);
+}
+
+#define GOT (sim.vcpus[0].got)
+
+#define WANT(cond) \
+	do { \
+		if (!(cond)) \
+			sim_fail("line %d: %s", __LINE__, #cond); \
+	} while (0)
+
+static void known(int vcpus)
+{
+	int reg;
+
+	sim_begin(vcpus);
+	for (reg = 0; reg < 128; reg++)
+		byte(0, reg);
+}
+
+/* Each register once seen. */
+static void registers(void)
+{
+	static const u8 never[] = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0x0a, 0x0c, 0x0f, 0x32, 0x37, 0x38, 0x3d, 0x5f };
+	u32 reg, i, n = 0;
+
+	sim_begin(1);
+	for (reg = 0; reg < 128; reg++)
+		WANT(!byte(0, reg));
+	for (reg = 0; reg < 256; reg++) {
+		bool punts = false;
+
+		for (i = 0; i < sizeof(never); i++)
+			punts |= (reg & 127) == never[i];
+		WANT(byte(0, reg) == !punts);
+		n += !punts;
+	}
+	WANT(n == 2 * (128 - sizeof(never)));
+	WANT(rtc.verdicts[IOFILTER_PUNT_VOLATILE] == 3 * sizeof(never));
+}
+
+static void written(void)
+{
+	known(2);
+	WANT(byte(0, 0x20) && byte(1, 0x21));
+	byte(0, 0x20);
+	out(0, RTC_DATA_PORT, 0x99);
+	/* The index is still that of the write. */
+	WANT(!in(0) && GOT == 0x99);
+	WANT(in(0) && GOT == 0x99);
+	WANT(byte(0, 0x21));
+	/* In flight: nobody is answered. */
+	byte(0, 0x20);
+	sim_access(0, true, RTC_DATA_PORT, 0x98, 1, 1);
+	WANT(!byte(1, 0x21));
+	sim_finish(0, 500);
+	/* The index that the other has written was in the ring before it. */
+	WANT(!byte(1, 0x21) && sim.vcpus[1].got == 0x98);
+	/* Registers that cannot be written, and one whose written value is not what it holds. */
+	out(0, RTC_INDEX_PORT, RTC_REG_D);
+	out(0, RTC_DATA_PORT, 0);
+	WANT(!in(0) && GOT == RTC_D_VRT);
+	out(0, RTC_INDEX_PORT, RTC_REG_B);
+	out(0, RTC_DATA_PORT, RTC_B_SET | RTC_B_UIE | RTC_B_24H);
+	WANT(!in(0) && GOT == (RTC_B_SET | RTC_B_24H));
+	WANT(in(0) && GOT == (RTC_B_SET | RTC_B_24H));
+}
+
+static void expiry(void)
+{
+	known(1);
+	WANT(byte(0, 0x20));
+	sim_now += RTC_EXPIRY_NS + 1000;
+	WANT(!byte(0, 0x20));
+	WANT(rtc.verdicts[IOFILTER_PUNT_AUDIT] == 1);
+	WANT(byte(0, 0x20));
+}
+
+/* The monitor writes it. Once seen, the register is never answered again; several, and nothing is. */
+static void changed(void)
+{
+	u32 i;
+
+	known(1);
+	for (i = 0; i < RTC_CHANGED_MAX; i++) {
+		byte(0, 0x40 + i);
+		WANT(byte(0, 0x40 + i));
+		sim_now += RTC_EXPIRY_NS;
+		sim.device.cmos[0x40 + i] ^= 1;
+		WANT(!byte(0, 0x40 + i));
+		WANT(!byte(0, 0x40 + i));
+		WANT(rtc.changes == i + 1);
+		byte(0, 0x50);
+		WANT(byte(0, 0x50) == (i + 1 < RTC_CHANGED_MAX));
+	}
+	WANT(rtc.fuse == IOFILTER_FUSE_MODEL && rtc.verdicts[IOFILTER_PUNT_FUSE]);
+}
+
+static void reset(void)
+{
+	u32 how, i;
+
+	for (how = STOP; how <= RESET; how++)
+		for (i = 0; i < 4; i++) {
+			known(2);
+			sim.saved.cmos[0x10] ^= 2;
+			WANT(byte(1, 0x10));
+			/* Within a pair, too: KVM has queued the index, so the module takes the pause for the exit of that write. */
+			if (i & 1)
+				out(1, RTC_INDEX_PORT, 0x10);
+			sim_pause(200 * US, how, i & 2);
+			if (i & 1)
+				WANT(!in(1));
+			WANT(!byte(0, 0x10) && !byte(1, 0x11));
+			byte(0, 0x10);
+			WANT(byte(0, 0x10) && byte(1, 0x10));
+			WANT(!rtc.changes);
+		}
+}
+
+/* The index belongs to the device. */
+static void index_of_whom(void)
+{
+	known(2);
+	out(0, RTC_INDEX_PORT, 0x20);
+	WANT(in(0) && in(0));
+	WANT(!in(1));
+	out(1, RTC_INDEX_PORT, 0x21);
+	WANT(!in(0));
+	WANT(in(1));
+	sim_now += rtc.absence;
+	WANT(!in(1));
+	/* Two that overlap: the ring's order is not that in which they passed here. */
+	sim_access(0, true, RTC_INDEX_PORT, 0x20, 1, 1);
+	sim_access(1, true, RTC_INDEX_PORT, 0x21, 1, 1);
+	sim_finish(1, 500);
+	sim_finish(0, 500);
+	WANT(!in(0) && !in(1));
+	WANT(byte(0, 0x20));
+	/* One that is on its way, and another that began and ended meanwhile. */
+	sim_access(0, true, RTC_INDEX_PORT, 0x21, 1, 1);
+	out(1, RTC_INDEX_PORT, 0x20);
+	WANT(!in(1));
+	sim_finish(0, 500);
+	WANT(!in(1) && !in(0));
+}
+
+/* It does not make others wait: whether its vCPU is in the guest, or has left it since. */
+static void not_busy(void)
+{
+	u64 busy;
+
+	known(2);
+	byte(1, 0x20);
+	out(0, RTC_INDEX_PORT, 0x20);
+	busy = rtc.verdicts[IOFILTER_PUNT_BUSY];
+	WANT(byte(1, 0x20));
+	in(1);
+	in(0); /* so that the ring has room */
+	out(0, RTC_INDEX_PORT, 0x20);
+	WANT(sim.nr_ring == 1);
+	sim.vcpus[0].kvm.mode = OUTSIDE_GUEST_MODE;
+	sim.vcpus[0].kvm.stat.exits++;
+	WANT(byte(1, 0x20));
+	WANT(rtc.verdicts[IOFILTER_PUNT_BUSY] == busy);
+}
+
+static void wide(void)
+{
+	known(1);
+	/* Index and data at once. */
+	sim_whole(0, true, RTC_INDEX_PORT, 0x5522, 2, 1);
+	WANT(!in(0) && GOT == 0x55);
+	WANT(!byte(0, 0x22) && GOT == 0x55);
+	WANT(byte(0, 0x22));
+	known(1);
+	out(0, RTC_INDEX_PORT, 0x22);
+	sim_whole(0, true, RTC_DATA_PORT, 0x77, 2, 1);
+	WANT(!in(0) && GOT == 0x77);
+	known(1);
+	out(0, RTC_INDEX_PORT, 0x22);
+	WANT(!sim_whole(0, false, RTC_DATA_PORT, 0, 1, 5));
+	WANT(!sim_whole(0, false, RTC_INDEX_PORT, 0, 1, 1));
+	WANT(!sim_whole(0, false, RTC_INDEX_PORT, 0, 2, 1));
+	/* Several bytes were consumed that nobody can compare. */
+	WANT(!byte(0, 0x22));
+	WANT(byte(0, 0x22));
+	/* The last element of a string stands alone. */
+	sim_whole(0, true, RTC_INDEX_PORT, 0x23, 1, 2);
+	WANT(!in(0));
+	sim_whole(0, true, RTC_INDEX_PORT, 0x24, 1, 1);
+	in(0);
+	WANT(in(0));
+}
+
+static void ring(void)
+{
+	u32 i;
+
+	for (i = 0; i < 2; i++) {
+		known(1);
+		sim.no_zone = i;
+		for (u32 n = 0; n < 5 * RING; n++)
+			WANT(byte(0, 0x40 + n));
+		WANT(!rtc.flying);
+	}
+}
+
+/* A register that a VMM that cooperates has said, to the end of its day and around each second. */
+static void published(void)
+{
+	static const u8 regs[] = { 0, 2, 4, 6, 7, 8, 9, 0x32, 0x0a };
+	u64 wanted = 0, answers = 0, frac;
+	u32 i, n;
+
+	sim_begin(1);
+	sim.cooperates = true;
+	publish();
+	for (n = 0; n < 400000 && !sim.failure[0]; n++) {
+		static const u8 formats[] = { 0, RTC_B_24H, RTC_B_DM, RTC_B_24H | RTC_B_DM };
+		bool answered;
+
+		i = n % sizeof(regs);
+		if (n % 1000 == 0) {
+			out(0, RTC_INDEX_PORT, RTC_REG_B);
+			out(0, RTC_DATA_PORT, formats[n / 1000 % 4]);
+		}
+		if (n % 20011 == 0)
+			sim_now += 7654 * IOFILTER_NSEC_PER_SEC;
+		sim_now += 97000;
+		answered = byte(0, regs[i]);
+		frac = rtc_now(&sim.device) % IOFILTER_NSEC_PER_SEC;
+		/* Not within an update, which begins before the second. */
+		if (answered && frac > IOFILTER_NSEC_PER_SEC - RTC_UIP_NS)
+			sim_fail("answered %llu ns before a second", IOFILTER_NSEC_PER_SEC - frac);
+		wanted += !answered && frac > 50000 && frac < IOFILTER_NSEC_PER_SEC - RTC_UIP_NS - 50000;
+		answers += answered;
+		if (rtc_now(&sim.device) / IOFILTER_NSEC_PER_SEC % RTC_SECONDS_PER_DAY == 0)
+			publish();
+	}
+	/* Over midnight it is the VMM's turn. */
+	WANT(answers > 100000 && wanted < answers);
+	publish();
+	byte(0, 0);
+	WANT(byte(0, 0));
+	/* Held by SET. */
+	out(0, RTC_INDEX_PORT, RTC_REG_B);
+	out(0, RTC_DATA_PORT, RTC_B_SET);
+	WANT(!byte(0, 0));
+	WANT(!byte(0, 0));
+}
+
+/* What is wrong in it, if anything, is found at the next look: no half of a publication is ever answered. */
+static void publishing(void)
+{
+	sim_begin(1);
+	sim.cooperates = true;
+	publish();
+	sim_now += 100 * MS;
+	WANT(byte(0, 0));
+	iofilter_rtc_begin(&rtc.time);
+	WANT(!byte(0, 0));
+	iofilter_rtc_end(&rtc.time);
+	WANT(byte(0, 0));
+	iofilter_rtc_withdraw(&rtc);
+	WANT(!byte(0, 0));
+	sim_now += 1000 * MS;
+	publish();
+	sim_now += 100 * MS;
+	WANT(byte(0, 0));
+}
+
+/* The last day of a year, at its end. */
+static void midnight(void)
+{
+	u64 second;
+	int i;
+
+	sim_begin(1);
+	sim.cooperates = true;
+	rtc_power_on(&sim.device, 1704067199 - 3); /* 2023-12-31 23:59:56 */
+	publish();
+	sim_now += 50 * MS;
+	for (i = 0; i < 60; i++) {
+		sim_now += 100 * MS;
+		second = rtc_now(&sim.device) / IOFILTER_NSEC_PER_SEC;
+		WANT(byte(0, RTC_YEAR) == (second < 1704067200));
+	}
+	publish();
+	WANT(byte(0, RTC_YEAR) && GOT == 0x24);
+}
+
+static const struct { const char *name; void (*run)(void); } cases[] = {
+	{ "registers", registers },
+	{ "written", written },
+	{ "expiry", expiry },
+	{ "changed by others", changed },
+	{ "stopped, loaded, reset", reset },
+	{ "whose index", index_of_whom },
+	{ "others need not wait", not_busy },
+	{ "words and strings", wide },
+	{ "a ring that is full, and none", ring },
+	{ "a time that is published", published },
+	{ "published at this moment", publishing },
+	{ "midnight", midnight },
+};
+
+/* --- random guests --- */
+
+static u64 rnd_state;
+
+static u64 rnd(void)
+{
+	u64 z = rnd_state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+enum what { ACCESS, STEP, OTHER, KICK, PAUSE, HOST };
+
+#define MAX_OPS 400
+
+struct op {
+	u8 what, vcpu, write, port, len, count, how;
+	u8 stop, nested; /* after so many of the filter's steps, so many of the ops that follow come in between */
+	u16 val;
+	u64 ns; /* before it */
+};
+
+struct program {
+	int vcpus, n;
+	bool cooperates, no_zone;
+	struct op ops[MAX_OPS];
+};
+
+/* What others than the guest write, at any time. */
+static void host_writes(u32 val)
+{
+	static const u8 regs[] = { 0x0f, 0x38, 0x3d, 0x5f };
+
+	sim.device.cmos[regs[val % sizeof(regs)]] = val >> 2;
+}
+
+static bool in_kernel(void)
+{
+	int i;
+
+	for (i = 0; i < sim.kvm.created_vcpus; i++)
+		if (sim.vcpus[i].phase != IN_GUEST && sim.vcpus[i].phase <= LEAVING)
+			return true;
+	return false;
+}
+
+static const struct program *running;
+static int at, nested, to_nest;
+
+static void run_op(const struct op *op)
+{
+	int i;
+
+	/* This vCPU is within the filter. */
+	if (sim.vcpus[op->vcpu].phase == CALLED || (nested && op->what == PAUSE))
+		return;
+	/* The module takes it that nobody is on the way out of the kernel for 100 ms. */
+	sim_now += in_kernel() && op->ns > 100 * US ? 100 * US : op->ns;
+	switch (op->what) {
+	case ACCESS:
+		sim_finish(op->vcpu, 500);
+		if (!nested) {
+			sim_left = op->stop;
+			to_nest = op->nested;
+		}
+		sim_access(op->vcpu, op->write, RTC_INDEX_PORT + op->port, op->val, op->len, op->count);
+		if (!nested)
+			sim_left = 0;
+		return;
+	case STEP:
+		for (i = 0; i < op->count; i++) {
+			sim_now += 300;
+			sim_step(op->vcpu);
+		}
+		return;
+	case OTHER:
+		sim_finish(op->vcpu, 500);
+		sim_other(op->vcpu);
+		return;
+	case KICK:
+		if (sim.vcpus[op->vcpu].phase == IN_GUEST)
+			sim_signal(op->vcpu);
+		return;
+	case PAUSE:
+		sim_pause(100 * US + op->val * US, op->how, op->write);
+		return;
+	case HOST:
+		host_writes(op->val);
+	}
+}
+
+/* The filter was stopped at some step, and other vCPUs go on. */
+void sim_stopped(void)
+{
+	int i;
+
+	/* Those who would wait for a lock wait for ever. */
+	for (i = 0; i < sim.kvm.created_vcpus; i++)
+		if (sim.f.slots[i]->lock.held) {
+			sim_left = 1;
+			return;
+		}
+	nested = 1;
+	while (to_nest-- && at + 1 < running->n && !sim.failure[0]) {
+		run_op(&running->ops[++at]);
+		note();
+	}
+	nested = 0;
+}
+
+/* Return: the op that failed, or -1. */
+static int run(const struct program *p)
+{
+	sim_begin(p->vcpus);
+	sim.cooperates = p->cooperates;
+	sim.no_zone = p->no_zone;
+	publish();
+	sim.failure[0] = 0;
+	running = p;
+	for (at = 0; at < p->n; at++) {
+		run_op(&p->ops[at]);
+		if (sim.failure[0])
+			return at;
+	}
+	return -1;
+}
+
+static void emit(struct program *p, struct op op)
+{
+	if (!op.len)
+		op.len = op.count = 1;
+	if (p->n < MAX_OPS)
+		p->ops[p->n++] = op;
+}
+
+static void emit_access(struct program *p, int vcpu, bool write, int port, int val)
+{
+	static const u64 ns[] = { 200, 500, 1000, 3000 };
+	struct op op = { .what = ACCESS, .vcpu = vcpu, .write = write, .port = port, .val = val, .len = 1, .count = 1,
+			 .ns = ns[rnd() % 4] };
+	u64 r = rnd();
+
+	if (r % 61 == 0)
+		op.ns = rnd() % 300000;
+	if (r % 67 == 1)
+		op.ns = rnd() % 200000000;
+	if (r % 301 == 2)
+		op.len = rnd() % 2 ? 2 : 4;
+	if (r % 301 == 3)
+		op.count = 2 + rnd() % 3;
+	if (r % 7 == 4) {
+		op.stop = 1 + rnd() % 40;
+		op.nested = 1 + rnd() % 6;
+	}
+	emit(p, op);
+	/* Of the other vCPU's, some fall in between. */
+	emit(p, (struct op){ .what = STEP, .vcpu = vcpu, .len = 1, .count = rnd() % 3 ? 6 : rnd() % 6 });
+	if (rnd() % 4 == 0)
+		emit(p, (struct op){ .what = STEP, .vcpu = rnd() % p->vcpus, .len = 1, .count = 1 + rnd() % 6 });
+}
+
+static void generate(struct program *p)
+{
+	u8 set[6];
+	int want = 20 + rnd() % (rnd() % 2 ? 100 : MAX_OPS - 40), i, vcpu, reg;
+
+	p->n = 0;
+	p->vcpus = 1 + rnd() % 2;
+	p->cooperates = rnd() % 4 == 0;
+	p->no_zone = rnd() % 8 == 0;
+	for (i = 0; i < 6; i++)
+		set[i] = p->cooperates && i < 3 ? rnd() % 0x0b : rnd() % 3 ? 0x0b + rnd() % 4 * 7 : rnd() % 128;
+	while (p->n < want) {
+		vcpu = rnd() % p->vcpus;
+		reg = set[rnd() % 6] | (rnd() % 4 ? 0 : 0x80);
+		switch (rnd() % 40) {
+		case 0:
+			emit_access(p, vcpu, true, 0, reg);
+			emit_access(p, vcpu, true, 1, rnd() & (reg % 128 == RTC_REG_B || reg % 128 == RTC_REG_A ? 0x36 : 0xff));
+			break;
+		case 1:
+			emit(p, (struct op){ .what = PAUSE, .val = rnd() % (rnd() % 4 ? 200 : 60000), .how = rnd() % 3, .write = rnd() & 1 });
+			break;
+		case 2:
+			emit(p, (struct op){ .what = HOST, .val = rnd() });
+			break;
+		case 3:
+			emit(p, (struct op){ .what = KICK, .vcpu = vcpu });
+			break;
+		case 4:
+			emit(p, (struct op){ .what = OTHER, .vcpu = vcpu, .ns = 300 });
+			break;
+		case 5:
+			emit_access(p, vcpu, rnd() & 1, rnd() % 5, rnd());
+			break;
+		case 6:
+			emit_access(p, vcpu, rnd() & 1, 1, rnd());
+			break;
+		case 7: case 8:
+			emit_access(p, vcpu, true, 0, reg);
+			break;
+		case 9: case 10: case 11:
+			emit_access(p, vcpu, false, 1, 0);
+			break;
+		default:
+			emit_access(p, vcpu, true, 0, reg);
+			emit_access(p, vcpu, false, 1, 0);
+		}
+	}
+}
+
+static void minimise(struct program *p)
+{
+	struct program less;
+	int len, i, m;
+
+	for (len = p->n / 2; len; len /= 2)
+		for (i = 0; i + len <= p->n;) {
+			less = *p;
+			memmove(&less.ops[i], &less.ops[i + len], (p->n - i - len) * sizeof(less.ops[0]));
+			less.n = p->n - len;
+			m = run(&less);
+			if (m < 0) {
+				i += len;
+				continue;
+			}
+			less.n = m + 1;
+			*p = less;
+		}
+}
+
+static int programs(unsigned long n, bool quiet)
+{
+	static struct program p;
+	u64 seed;
+	unsigned long i;
+	int m;
+
+	memset(&sim_count, 0, sizeof(sim_count));
+	for (i = 0; i < n; i++) {
+		seed = rnd_state;
+		generate(&p);
+		m = run(&p);
+		if (m < 0)
+			continue;
+		if (quiet)
+			return 1;
+		p.n = m + 1;
+		minimise(&p);
+		printf("# program %lu, SEED=%llu; the least that does it, on %d vCPUs%s%s:\n", i, seed, p.vcpus,
+		       p.cooperates ? ", a VMM that cooperates" : "", p.no_zone ? ", no coalesced port" : "");
+		sim.trace = true;
+		run(&p);
+		return 1;
+	}
+	if (quiet)
+		return 0;
+	printf("# %lu programs: %llu answered, %llu of them of the time; %llu to the VMM; the ring was full %llu times in between\n", n,
+	       sim_count.answered, sim_count.time, sim_count.punted, sim_count.ring_full);
+	/* Else it shows nothing. */
+	if (sim_count.answered < 10 * n || sim_count.time < n / 4 || sim_count.ring_full < n / 10000) {
+		printf("FAIL too little was answered\n");
+		return 1;
+	}
+	return 0;
+}
+
+static int run_cases(bool quiet)
+{
+	int failed = 0;
+	u32 i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		sim.failure[0] = 0;
+		sim.trace = !quiet && getenv("TRACE") && strstr(cases[i].name, getenv("TRACE"));
+		cases[i].run();
+		if (!sim.failure[0])
+			continue;
+		if (!quiet)
+			printf("FAIL %s: %s\n", cases[i].name, sim.failure);
+		failed++;
+	}
+	sim.trace = false;
+	if (!quiet)
+		printf("# %u cases, %d failed\n", i, failed);
+	return failed;
+}
+
+/* Without any one of these clauses, cases or random guests find a wrong answer. */
+static int mutants(unsigned long n)
+{
+	static const struct { enum sim_clause clause; const char *name; } rows[] = {
+#define ROW(name) { SIM_CLAUSE_##name, #name }
+		ROW(RTC_AGAIN), ROW(RTC_VERSION), ROW(RTC_AGE), ROW(RTC_AWAY), ROW(TAKEN), ROW(RTC_OVERTAKEN), ROW(RTC_BUSY),
+		ROW(RTC_OTHERS), ROW(RTC_FORGET), ROW(EXITS),
+	};
+	int failed = 0, in_cases;
+	u32 i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		sim_without = rows[i].clause;
+		in_cases = run_cases(true);
+		if (!in_cases && !programs(n, true)) {
+			printf("FAIL: without %s, cases and %lu programs find nothing\n", rows[i].name, n);
+			failed++;
+		} else if (getenv("V")) {
+			printf("# %s is missed by %d cases\n", rows[i].name, in_cases);
+		}
+	}
+	sim_without = SIM_CLAUSE_NONE;
+	printf("# %u clauses left out, %d not missed\n", i, failed);
+	return failed;
+}
+
+int main(void)
+{
+	const char *seed = getenv("SEED"), *scale = getenv("IOFILTER_SCALE");
+	unsigned long n = 100000 * (scale ? strtoul(scale, NULL, 0) ?: 1 : 1);
+	int failed = run_cases(false);
+
+	rnd_state = seed ? strtoull(seed, NULL, 0) : (u64)getpid() * 1000003 ^ (u64)(uintptr_t)&seed;
+	printf("# SEED=%llu\n", rnd_state);
+	return failed || programs(n, false) || mutants(20 * n);
+}

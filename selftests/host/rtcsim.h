@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A VM with an RTC under the real filter: KVM's side of an exit, its coalesced ring, and QEMU's device (devices/rtc.c), in steps that
+ * tests put in any order. Each answer of the filter is compared with what the device would say at that very moment, had the VMM
+ * looked: taken the ring and read. Time stands within a step.
+ */
+#ifndef SELFTESTS_RTCSIM_H
+#define SELFTESTS_RTCSIM_H
+
+#include <stdarg.h>
+#include <stdio.h>
+#include "iofilter.h"
+#include <devices/rtc.h>
+#include <iofilter/rtc.h>
+#include <iofilter/rtcctl.h>
+
+#define US	   1000ULL
+#define MS	   1000000ULL
+#define SIM_VCPUS  4
+#define RING	   3
+#define WALL	   (1700000000ULL * IOFILTER_NSEC_PER_SEC) /* the host's clock less CLOCK_MONOTONIC, at first */
+
+extern struct iofilter_rtc rtc;
+extern struct kvm_iofilter_ops rtc_ops;
+
+u64 sim_now, sim_base;
+unsigned int sim_left;
+char sim_strings[64][1024];
+enum sim_clause sim_without;
+
+/* CALLED: within the filter. QUEUING: a write has passed the filter, and KVM has not put it into the ring yet. */
+enum phase { IN_GUEST, CALLED, QUEUING, LEAVING, RETURNED, IN_VMM, PERFORMED };
+
+struct vcpu {
+	struct kvm_vcpu kvm;
+	struct kvm_run run;
+	u8 page[4096];
+	enum phase phase;
+	bool write;
+	u16 port;
+	u32 len, count, val, got;
+	u64 shown[4]; /* within the access that this vCPU makes at this moment: what the device would have said, a bit for each byte */
+};
+
+static struct sim {
+	struct kvm kvm;
+	struct kvm_vcpu *kvm_vcpus[SIM_VCPUS];
+	struct vcpu vcpus[SIM_VCPUS];
+	struct iofilter f;
+	struct rtc device, saved;
+	u8 ring[RING];
+	u32 nr_ring;
+	u64 wall;
+	bool cooperates, no_zone, trace;
+	char failure[300];
+} sim;
+
+static struct { u64 answered, time, punted, ring_full; } sim_count;
+
+static void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+static void sim_log(const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!sim.trace)
+		return;
+	printf("# %10.3f us  ", (double)(sim_now - 1000 * MS) / US);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+}
+
+#define sim_fail(fmt, ...) \
+	do { \
+		if (!sim.failure[0]) { \
+			snprintf(sim.failure, sizeof(sim.failure), fmt, ##__VA_ARGS__); \
+			sim_log("FAILS: %s", sim.failure); \
+		} \
+	} while (0)
+
+/* What the module wants of the rest of the kernel. */
+void sim_spin(void) {}
+void sim_cost(u64 ns) { (void)ns; }
+void iofilter_dev_gone(struct iofilter_dev *d) { (void)d; }
+void iofilter_moved(struct iofilter *f, u64 now) { (void)f, (void)now; }
+
+bool sim_delay(u64 ns)
+{
+	sim_now += ns;
+	return false;
+}
+
+static u64 sim_clock(void *unused)
+{
+	(void)unused;
+	return sim_now + sim.wall;
+}
+
+static void sim_attach(void)
+{
+	static struct iofilter_rtc *initial;
+	u32 i;
+
+	if (!initial)
+		initial = memcpy(aligned_alloc(64, sizeof(rtc)), &rtc, sizeof(rtc));
+	/* Not the vCPUs that are never used. */
+	memcpy(&rtc, initial, offsetof(struct iofilter_rtc, vcpus) + SIM_VCPUS * sizeof(rtc.vcpus[0]));
+	rtc.calibrating = 0;
+	memset(&sim.f, 0, sizeof(sim.f));
+	sim.f.ops = &rtc_ops;
+	sim.f.flags = rtc_ops.flags;
+	sim.f.nr_ranges = rtc_ops.nr_ranges;
+	for (i = 0; i < sim.f.nr_ranges; i++)
+		sim.f.devs[i] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .index = i, .range = rtc_ops.ranges[i] };
+	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
+		abort();
+	iofilter_slots_attached(&sim.f, &sim.kvm);
+}
+
+static void sim_begin(int vcpus)
+{
+	bool trace = sim.trace;
+	int i;
+
+	if (sim.f.slots)
+		iofilter_slots_free(&sim.f);
+	memset(&sim, 0, sizeof(sim));
+	sim.trace = trace;
+	sim_now = 1000 * MS;
+	sim.wall = WALL;
+	sim.kvm.max_vcpus = sim.kvm.created_vcpus = vcpus;
+	sim.kvm.vcpus = sim.kvm_vcpus;
+	for (i = 0; i < vcpus; i++) {
+		struct kvm_vcpu *k = &sim.vcpus[i].kvm;
+
+		sim.kvm_vcpus[i] = k;
+		k->kvm = &sim.kvm;
+		k->vcpu_idx = i;
+		k->run = &sim.vcpus[i].run;
+		k->arch.pio_data = sim.vcpus[i].page;
+		k->wants_to_run = true;
+		k->mode = IN_GUEST_MODE;
+	}
+	sim.device.clock = sim_clock;
+	rtc_power_on(&sim.device, sim_clock(NULL) / IOFILTER_NSEC_PER_SEC);
+	for (i = 0x0e; i < 0x80; i++)
+		sim.device.cmos[i] = i * 37 + 11;
+	sim.saved = sim.device;
+	sim_attach();
+}
+
+/* A VMM that cooperates tells what its device shows. */
+static void publish(void)
+{
+	struct rtc d = sim.device;
+	u64 now = rtc_now(&d);
+	struct rtc_time t = {
+		.second_at = sim_mono() - now % IOFILTER_NSEC_PER_SEC,
+		.time = now / IOFILTER_NSEC_PER_SEC % RTC_SECONDS_PER_DAY,
+		.reg_a = d.cmos[RTC_REG_A],
+		.reg_b = d.cmos[RTC_REG_B],
+	};
+	u32 reg;
+
+	if (!sim.cooperates)
+		return;
+	if (!rtc_running(&d)) {
+		iofilter_rtc_withdraw(&rtc);
+		return;
+	}
+	for (reg = 0; reg < 128; reg++) {
+		u8 val;
+
+		if (reg != RTC_DAY_OF_WEEK && reg != RTC_DATE_OF_MONTH && reg != RTC_MONTH && reg != RTC_YEAR && reg != RTC_CENTURY)
+			continue;
+		d.index = reg;
+		val = rtc_port_read(&d, RTC_DATA_PORT);
+		*(reg == RTC_DAY_OF_WEEK ? &t.day_of_week : reg == RTC_DATE_OF_MONTH ? &t.date_of_month : reg == RTC_MONTH ? &t.month :
+		  reg == RTC_YEAR ? &t.year : &t.century) = val;
+	}
+	iofilter_rtc_publish(&rtc, &t);
+}
+
+static void take_ring(struct rtc *d)
+{
+	u32 i;
+
+	for (i = 0; i < sim.nr_ring; i++)
+		rtc_port_write(d, RTC_INDEX_PORT, sim.ring[i]);
+}
+
+/* What the VMM would say to a read of the data port at this moment. */
+static u8 device_says(u8 *reg)
+{
+	struct rtc d = sim.device;
+	u8 val;
+
+	take_ring(&d);
+	*reg = d.index;
+	val = rtc_port_read(&d, RTC_DATA_PORT);
+	return val;
+}
+
+/* Something has happened: an access that is going on may see what was before it, or after it. */
+static void note(void)
+{
+	u8 reg, val = device_says(&reg);
+	int i;
+
+	for (i = 0; i < sim.kvm.created_vcpus; i++)
+		sim.vcpus[i].shown[val >> 6] |= 1ULL << (val & 63);
+}
+
+static void check_answer(struct vcpu *v)
+{
+	u8 reg, want = device_says(&reg);
+
+	sim_count.answered++;
+	sim_count.time += reg < 0x0b || reg == RTC_CENTURY;
+	if (v->port != RTC_DATA_PORT || v->len != 1 || v->count != 1)
+		sim_fail("vCPU %d: an access of %u x %u bytes at %#x was answered", v->kvm.vcpu_idx, v->count, v->len, v->port);
+	else if (!(v->shown[v->got >> 6 & 3] >> (v->got & 63) & 1))
+		sim_fail("vCPU %d is answered %#x, the device's register %#x holds %#x", v->kvm.vcpu_idx, v->got, reg, want);
+}
+
+/* The guest's instruction. Return: whether the filter has answered. */
+static bool sim_access(int n, bool write, u16 port, u32 val, u32 len, u32 count)
+{
+	struct vcpu *v = &sim.vcpus[n];
+	void *at = &v->got;
+	int err = -1, i;
+
+	v->write = write;
+	v->port = port;
+	v->len = len;
+	v->count = write ? 1 : count;
+	v->val = val;
+	v->got = 0;
+	v->kvm.stat.exits++;
+	v->kvm.mode = OUTSIDE_GUEST_MODE;
+	v->kvm.arch.regs[VCPU_REGS_RCX] = count;
+	memset(v->shown, 0, sizeof(v->shown));
+	note();
+	if (count != 1)
+		at = sim_strings[n];
+	if (write)
+		__builtin_memcpy(at, &val, sizeof(val));
+	v->phase = CALLED;
+	sim_log("vCPU %d %s %u x %u bytes at %#x, %#x", n, write ? "writes" : "reads", v->count, len, port, val);
+	for (i = 0; i < (int)sim.f.nr_ranges && err; i++) {
+		const struct kvm_iofilter_range *r = &sim.f.devs[i].range;
+
+		if (port < r->addr || port + len > r->addr + r->len)
+			continue;
+		err = write ? iofilter_dev_ops.write(&v->kvm, &sim.f.devs[i].dev, port, len, at) :
+			      iofilter_dev_ops.read(&v->kvm, &sim.f.devs[i].dev, port, len, at);
+		/* KVM's own zone, behind the first of our ranges. */
+		if (!i && err && write && !sim.no_zone && sim.nr_ring < RING) {
+			v->phase = QUEUING;
+			return false;
+		}
+	}
+	if (!err) {
+		if (write)
+			sim_fail("a write was answered");
+		sim_log("vCPU %d has %#x from the filter", n, v->got);
+		check_answer(v);
+		v->phase = IN_GUEST;
+		v->kvm.mode = IN_GUEST_MODE;
+		return true;
+	}
+	sim_count.punted++;
+	v->phase = LEAVING;
+	v->kvm.arch.pio.count = v->count;
+	v->kvm.arch.pio.port = port;
+	v->run.io.port = port;
+	v->run.io.size = len;
+	v->run.io.count = v->count;
+	v->run.io.direction = write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	return false;
+}
+
+/* Another device's port. */
+static void sim_other(int n)
+{
+	struct vcpu *v = &sim.vcpus[n];
+
+	v->kvm.stat.exits++;
+	v->kvm.mode = OUTSIDE_GUEST_MODE;
+	v->write = false;
+	v->port = v->run.io.port = v->kvm.arch.pio.port = 0x1f7;
+	v->len = v->run.io.size = 1;
+	v->count = v->run.io.count = v->kvm.arch.pio.count = 1;
+	v->run.io.direction = KVM_EXIT_IO_IN;
+	v->phase = LEAVING;
+}
+
+static void sim_signal(int n)
+{
+	struct vcpu *v = &sim.vcpus[n];
+
+	v->kvm.stat.exits++;
+	v->kvm.stat.fpu_reload++;
+}
+
+/* As QEMU cuts accesses: by alignment, then into bytes. */
+static void perform(struct vcpu *v)
+{
+	u32 i, j;
+
+	if (v->port != 0x1f7) {
+		take_ring(&sim.device);
+		sim.nr_ring = 0;
+	}
+	for (i = 0; i < v->count; i++)
+		for (j = 0; j < v->len; j++) {
+			/* What begins at the index goes to one region whole, which decodes bit 0 only. */
+			bool ours = v->port == RTC_INDEX_PORT || v->port + j == RTC_DATA_PORT;
+			u8 *data = &v->page[i * v->len + j];
+
+			if (v->port == 0x1f7)
+				*data = 0x50;
+			else if (v->write && ours)
+				rtc_port_write(&sim.device, v->port + j, v->val >> 8 * j);
+			else if (!v->write)
+				*data = ours ? rtc_port_read(&sim.device, v->port + j) : 0xff;
+		}
+	if (v->write && v->port + v->len > RTC_DATA_PORT)
+		publish();
+	v->got = v->page[0];
+}
+
+/* The next step of the exit that vCPU @n is in. */
+static void sim_step(int n)
+{
+	struct vcpu *v = &sim.vcpus[n];
+
+	switch (v->phase) {
+	case IN_GUEST:
+	case CALLED:
+		return;
+	case QUEUING:
+		if (sim.nr_ring == RING) {
+			/* Another one was faster: now the second range sees it, too. */
+			sim_count.ring_full++;
+			iofilter_dev_ops.write(&v->kvm, &sim.f.devs[1].dev, v->port, v->len, &v->val);
+			v->kvm.arch.pio.count = 1;
+			v->kvm.arch.pio.port = v->run.io.port = v->port;
+			v->run.io.size = v->run.io.count = 1;
+			v->run.io.direction = KVM_EXIT_IO_OUT;
+			v->phase = LEAVING;
+			return;
+		}
+		sim.ring[sim.nr_ring++] = v->val;
+		sim_log("vCPU %d: the ring has %#x", n, v->val);
+		v->phase = IN_GUEST;
+		v->kvm.mode = IN_GUEST_MODE;
+		return;
+	case LEAVING:
+		v->kvm.stat.fpu_reload++;
+		v->phase = RETURNED;
+		return;
+	case RETURNED:
+		v->kvm.wants_to_run = false;
+		v->phase = IN_VMM;
+		return;
+	case IN_VMM:
+		perform(v);
+		sim_log("vCPU %d: the VMM has %s", n, v->write ? "written" : "read");
+		v->phase = PERFORMED;
+		return;
+	case PERFORMED:
+		v->kvm.wants_to_run = true;
+		v->kvm.arch.pio.count = 0;
+		v->phase = IN_GUEST;
+		v->kvm.mode = IN_GUEST_MODE;
+		if (!v->write)
+			sim_log("vCPU %d has %#x from the VMM", n, v->got);
+	}
+}
+
+static void sim_finish(int n, u64 ns)
+{
+	while (sim.vcpus[n].phase != IN_GUEST && sim.vcpus[n].phase != CALLED) {
+		sim_now += ns;
+		sim_step(n);
+	}
+}
+
+/* An access from its beginning to its end, 2 us if it goes to the VMM. Return: whether the filter has answered. */
+static bool sim_whole(int n, bool write, u16 port, u32 val, u32 len, u32 count)
+{
+	bool answered;
+
+	sim_now += 500;
+	answered = sim_access(n, write, port, val, len, count);
+	sim_finish(n, 500);
+	return answered;
+}
+
+enum sim_stop { STOP, LOAD, RESET };
+
+/* The VM is stopped for @ns, with all that its vCPUs had begun; and goes on, perhaps as another. */
+static void sim_pause(u64 ns, enum sim_stop how, bool flush)
+{
+	int i;
+
+	if (sim.cooperates)
+		iofilter_rtc_withdraw(&rtc);
+	for (i = 0; i < sim.kvm.created_vcpus; i++) {
+		struct vcpu *v = &sim.vcpus[i];
+
+		/* QEMU completes an access that is under way (immediate_exit). */
+		while (v->phase != IN_GUEST)
+			sim_step(i);
+		sim_signal(i);
+	}
+	if (sim.cooperates)
+		iofilter_rtc_withdraw(&rtc);
+	if (flush) {
+		take_ring(&sim.device);
+		sim.nr_ring = 0;
+	}
+	if (how == RESET) {
+		rtc_reset(&sim.device);
+		sim.device.cmos[0x10] ^= 0x40; /* the firmware's, from the VMM's handlers */
+	}
+	if (how == LOAD) {
+		struct rtc now = sim.device;
+
+		sim.device = sim.saved;
+		sim.saved = now;
+	}
+	sim_now += ns;
+	publish();
+	sim_log("the VM was stopped for %llu us%s", ns / US, how == RESET ? ", and reset" : how == LOAD ? ", and another state loaded" : "");
+}
+
+#endif /* SELFTESTS_RTCSIM_H */
