@@ -11,7 +11,7 @@ import sys
 from guest import IOFILTER, Exits, Filter, Guest, check, main, punted, say, sh
 
 PORT = 0x61
-ROUNDS = 20
+ROUNDS = 40
 CPU = "max,-kvmclock"
 COMPLAINTS = "clocksource.*(unstable|skew|wrong|fail)|time.*backward|timekeeping.*(lag|under|over)|tsc:|PIT"
 
@@ -72,7 +72,10 @@ def test():
     spread = max(max(a) - min(a), statistics.median(a) * 0.002)
     check(abs(statistics.median(f) - statistics.median(a)) <= 2 * spread,
           f"the same within twice the spread that QEMU alone shows, or 0.4 % ({2 * spread:.0f} kHz)")
-    check(all(r["least"] > 0 for r in with_filter), "the output never rose early enough for not a single poll")
+    # The vCPU that was preempted least. Each lasts for up to one read too long, none is ever too short.
+    a, f = ([r["khz_min"] for r in rows] for rows in (alone, with_filter))
+    say(f"the shortest of {ROUNDS}, kHz: QEMU alone {a}, with the filter {f}")
+    check(abs(min(f) / min(a) - 1) < 0.005, f"the same within 0.5 %: {min(f) / min(a) - 1:+.3%}")
     share = sum(r["exits"] for r in with_filter) / sum(r["reads"] for r in with_filter)
     check(share < 0.2, f"with the filter {share:.2%} of the reads left the kernel; {sum(r['boot_exits'] for r in with_filter)} of "
           f"{sum(r['boot_reads'] for r in with_filter)} while booting")
