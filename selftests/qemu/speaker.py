@@ -5,7 +5,6 @@ the filter since before their first instruction. The same frequency, no complain
 
     speaker.py [BOOTS]    of each kind; 3 by default"""
 import re
-import statistics
 import sys
 
 from guest import IOFILTER, Exits, Filter, Guest, check, main, punted, say, sh
@@ -69,13 +68,14 @@ def test():
             with_filter.append(one(trace, True))
     a, f = ([r["khz"] for r in rows] for rows in (alone, with_filter))
     say(f"median of {ROUNDS} calibrations, kHz: QEMU alone {a}, with the filter {f}")
-    spread = max(max(a) - min(a), statistics.median(a) * 0.002)
-    check(abs(statistics.median(f) - statistics.median(a)) <= 2 * spread,
-          f"the same within twice the spread that QEMU alone shows, or 0.4 % ({2 * spread:.0f} kHz)")
-    # The vCPU that was preempted least. Each lasts for up to one read too long, none is ever too short.
-    a, f = ([r["khz_min"] for r in rows] for rows in (alone, with_filter))
-    say(f"the shortest of {ROUNDS}, kHz: QEMU alone {a}, with the filter {f}")
-    check(abs(min(f) / min(a) - 1) < 0.005, f"the same within 0.5 %: {min(f) / min(a) - 1:+.3%}")
+    # Bounds that no preemption makes wrong: of an output that rose early the upper one would be too low, of a late one the lower one too high.
+    a, f = ((max(r["khz_low"] for r in rows), min(r["khz_high"] for r in rows)) for rows in (alone, with_filter))
+    say(f"bounds of the frequency from all boots, kHz: QEMU alone {a}, with the filter {f}")
+    # NTP moves the rate of the host's clock, and with it the PIT's.
+    slack = a[0] * 1e-4
+    check(a[0] <= a[1] + slack and f[0] <= f[1] + slack, "they agree with each other")
+    check(f[0] <= a[1] + slack and a[0] <= f[1] + slack, "and those with the filter with those without")
+    check(f[1] - f[0] < 0.02 * f[0], f"and are within {(f[1] - f[0]) / f[0]:.3%}")
     share = sum(r["exits"] for r in with_filter) / sum(r["reads"] for r in with_filter)
     check(share < 0.2, f"with the filter {share:.2%} of the reads left the kernel; {sum(r['boot_exits'] for r in with_filter)} of "
           f"{sum(r['boot_reads'] for r in with_filter)} while booting")
