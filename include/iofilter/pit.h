@@ -155,7 +155,7 @@ struct pit_channel {
 	__u32 renew;    /* .. since the bounds were made: the next word makes new ones */
 	__u32 count_old; /* .. since the count was written: likewise */
 	__u32 misses;
-	__u64 renewed_at;
+	__u64 renewed_at, renewed_d;
 
 	/* Its virtual time is the ns since the count was loaded. */
 	struct iofilter_clock clock __attribute__((aligned(64)));
