@@ -13,7 +13,8 @@
  * The overlay is only here: where a VM is saved with a sequence in flight, its rest is lost. Therefore pairs of unlatched reads
  * are answered only to a guest that polls, and none is begun while head.drain is set.
  *
- * pit_read.h and pit_write.h: what becomes of an access; pit_quick.h: of a common one. pit_access.h: the four ops of a filter, under the lock.
+ * pit_read.h and pit_write.h: what becomes of an access; pit_quick.h: of a common one. pit_access.h: the four ops of a filter, under
+ * the lock.
  */
 #ifndef IOFILTER_PIT_H
 #define IOFILTER_PIT_H
@@ -72,7 +73,10 @@
 /* So many pairs of unlatched reads, each shortly after the other, are polling. */
 #define PIT_POLLS 64
 
-/* So many reads of port 0x61 in a row have inverted its bit 4 (elsewhere it follows the time); so often one has not, and it is not answered at all. */
+/*
+ * So many reads of port 0x61 in a row have inverted its bit 4 (elsewhere it follows the time); so often one has not, and it is not
+ * answered at all.
+ */
 #define PIT_TOGGLES	  8
 #define PIT_TOGGLE_MISSES 16
 
@@ -145,13 +149,13 @@ struct pit_channel {
 	__u64 poll_at; /* the newest first byte of an unlatched pair */
 	__u32 polls;
 
-	/* A vCPU was away, long enough for a pause, since the load. Values show again where in its period the count is, but not how many have passed. */
+	/* A vCPU was away, long enough for a pause, since the load. Values show where in its period the count is, not how many have passed. */
 	__u32 phase_only;
 	__u32 mode_old; /* .. since the control word: a reset would have changed the mode */
 	__u32 renew;    /* .. since the bounds were made: the next word makes new ones */
 	__u32 count_old; /* .. since the count was written: likewise */
 	__u32 misses;
-	__u64 renewed_at;
+	__u64 renewed_at, renewed_d;
 
 	/* Its virtual time is the ns since the count was loaded. */
 	struct iofilter_clock clock __attribute__((aligned(64)));

@@ -64,6 +64,19 @@ PIT_PROG int pit_first(const struct pit_channel *c PIT_ARG, struct pit_shown *s 
 	return -1;
 }
 
+/*
+ * Since the channel was found again by a word: has nothing been seen yet that another mode or count would have shown otherwise? A reset
+ * leaves mode 3, which counts twice as fast as mode 2 and not upwards, and a count of 65536, which is another from the next wrap on.
+ */
+static inline int pit_too_soon(const struct pit_channel *c, const struct pit_shown *s)
+{
+	if (!c->phase_only || !IOFILTER_CLAUSE(PIT_SPAN))
+		return 0;
+	if (s->t0 < c->renewed_at + 4 * c->clock.bracket)
+		return 1;
+	return c->mode == 3 && c->count != PIT_COUNT_MAX && c->count && c->count_old && 2 * s->d / c->count == 2 * c->renewed_d / c->count;
+}
+
 /* The VMM was read when the count was at @s->d: to the tick. */
 PIT_PROG int pit_fold_exact(struct iofilter_pit *p PIT_ARG, struct pit_channel *c PIT_ARG, const struct pit_shown *s PIT_ARG)
 {
@@ -73,6 +86,7 @@ PIT_PROG int pit_fold_exact(struct iofilter_pit *p PIT_ARG, struct pit_channel *
 	if (c->renew && IOFILTER_CLAUSE(PIT_RENEW)) {
 		c->renew = 0;
 		c->renewed_at = s->t1;
+		c->renewed_d = s->d;
 		iofilter_clock_move(clk, c->vcpus, s->t1, iofilter_ticks_to_ns(s->d, PIT_HZ) - s->t1,
 				    iofilter_ticks_to_ns(s->d + 1, PIT_HZ) - s->t0);
 		/* It may have; that nobody knows. */
@@ -80,8 +94,7 @@ PIT_PROG int pit_fold_exact(struct iofilter_pit *p PIT_ARG, struct pit_channel *
 		iofilter_clock_unprove(clk);
 		return 0;
 	}
-	/* Not before a count of another mode, twice as fast or upwards, would show. */
-	if (c->phase_only && s->t0 < c->renewed_at + 4 * clk->bracket && IOFILTER_CLAUSE(PIT_SPAN))
+	if (pit_too_soon(c, s))
 		clk->matches = 0;
 	iofilter_clock_sample(clk, c->vcpus, s->t0, s->t1, s->d, s->vcpu);
 	if (clk->moves == moves) {
@@ -92,6 +105,9 @@ PIT_PROG int pit_fold_exact(struct iofilter_pit *p PIT_ARG, struct pit_channel *
 	p->moved = 1;
 	iofilter_clock_unprove(clk);
 	c->phase_only = 1;
+	c->count_old = 1;
+	c->renewed_at = s->t1;
+	c->renewed_d = s->d;
 	if (++c->misses >= PIT_MISSES)
 		pit_forget(p, c);
 	return 0;

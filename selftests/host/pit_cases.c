@@ -269,6 +269,77 @@ static void toggle_of_time(void **state)
 	assert_int_equal(pit->channels[2].clock.fuse, IOFILTER_FUSE_OK);
 }
 
+/* Who cannot have the lock leaves word: nothing is known any more, what was in flight is cut off, and a load begins it all anew. */
+static void missed(void **state)
+{
+	int i, handled;
+
+	(void)state;
+	start();
+	known(0);
+	program(0, 2, 0, 4000);
+	latched(0, &handled);
+	latched(0, &handled);
+	assert_true(handled);
+	assert_true(out(PIT_CONTROL, 0, 4000));
+	assert_int_equal(pit->head.in_flight, 1);
+	pit->lock = 1;
+	in(0x41, &handled);
+	assert_false(handled);
+	pit->lock = 0;
+	in(0x41, &handled);
+	assert_false(handled);
+	assert_int_equal(pit->conflicts, 1);
+	assert_int_equal(pit->head.in_flight, 0);
+	assert_int_equal(pit->head.cut, 1);
+	/* Nothing that this vCPU is not known to be done with. */
+	in(0x41, &handled);
+	assert_int_equal(pit->nr_writes, 0);
+	known(0);
+	program(0, 2, 0, 4000);
+	for (i = 0; i < 2; i++)
+		latched(0, &handled);
+	assert_true(handled);
+}
+
+/* Another filter has seen the VMM's clock move, and no vCPU was away: the count is found again by words, the output by a load only. */
+static void moved(void **state)
+{
+	struct kvm_iofilter_sample sample = { .flags = KVM_IOFILTER_SAMPLE_MOVED };
+	int i, handled, answered = 0;
+	uint16_t val;
+
+	(void)state;
+	start();
+	known(2);
+	out(PIT_SYSTEM, 1, 4000);
+	program(2, 0, 60000, 4000);
+	for (i = 0; i < 20; i++)
+		in(PIT_SYSTEM, &handled);
+	assert_true(handled);
+	latched(2, &handled);
+	assert_true(handled);
+	/* By 3 ms: stopped meanwhile. */
+	vmm.counters[2].count_load_time += 3000000;
+	sample.t1 = now;
+	pit_on_sample(pit, &sample);
+	for (i = 0; i < 200; i++) {
+		val = latched(2, &handled);
+		answered += handled;
+		assert_true((uint16_t)(val - pit_get_count(&vmm, 2)) <= IOFILTER_BRACKET_NS * PIT_HZ / 1000000000 + 20);
+		if (i < 3)
+			assert_false(handled);
+	}
+	assert_true(answered > 150);
+	while (pit->odd)
+		in(PIT_SYSTEM, &handled);
+	for (i = 0; i < 20; i++) {
+		in(PIT_SYSTEM, &handled);
+		assert_false(handled);
+	}
+	assert_int_equal(pit->channels[2].clock.fuse, IOFILTER_FUSE_OK);
+}
+
 /* While it drains, what has begun is ended and nothing begins. */
 static void drain(void **state)
 {
@@ -301,6 +372,8 @@ int main(void)
 		cmocka_unit_test(many_loads),
 		cmocka_unit_test(toggle),
 		cmocka_unit_test(toggle_of_time),
+		cmocka_unit_test(missed),
+		cmocka_unit_test(moved),
 		cmocka_unit_test(drain),
 	};
 

@@ -165,10 +165,10 @@ static void report(const struct run *r, const char *what)
 	for (i = 0; i < PIT_CHANNELS; i++) {
 		const struct iofilter_clock *clk = &p->channels[i].clock;
 
-		printf("     channel %u: %s, count %u, proof %u, fuse %u, bracket %llu us, best %llu us, slack %lld us, %llu moves, %llu lost, "
-		       "%llu samples\n", i, p->channels[i].programmed ? "known" : "unknown", p->channels[i].count, clk->proof, clk->fuse,
-		       clk->bracket / 1000, clk->best_bracket / 1000, clk->bounded ? (clk->hi - clk->lo) / 1000 : -1, clk->moves, clk->lost,
-		       clk->samples);
+		printf("     channel %u: %s, count %u, proof %u, fuse %u, bracket %llu us, best %llu us, slack %lld us, %llu moves, "
+		       "%llu lost, %llu samples\n", i, p->channels[i].programmed ? "known" : "unknown", p->channels[i].count, clk->proof,
+		       clk->fuse, clk->bracket / 1000, clk->best_bracket / 1000, clk->bounded ? (clk->hi - clk->lo) / 1000 : -1,
+		       clk->moves, clk->lost, clk->samples);
 	}
 }
 

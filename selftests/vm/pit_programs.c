@@ -2,11 +2,11 @@
 /*
  * Random guest programs on the PIT, in a VM with the filter and without. The judge is a device of its own (a twin) that gets every access
  * of the guest: what answers a read (status, latched or unlatched byte), status bits, the gate and the toggle of port 0x61 must be the
- * twin's exactly; a count or an output is one that the twin shows at some time in the read's bracket, which with the filter begins earlier
- * by the clock's. A program that fails is made small and printed.
+ * twin's exactly; a count or an output is one that the twin shows at some time in the read's bracket, which with the filter begins
+ * earlier by the clock's. A program that fails is made small and printed.
  *
- * What the filter has cut off (a string read of a count that it has latched) is no failure, but counted: the guest goes on with what the VMM
- * has, and nothing can be said of it any more.
+ * What the filter has cut off (a string read of a count that it has latched) is no failure, but counted: the guest goes on with what
+ * the VMM has, and nothing can be said of it any more.
  */
 #include <limits.h>
 #include "pit.h"
@@ -80,7 +80,7 @@ static struct {
 	char why[160];
 } judge;
 
-/* Ticks since the load go through [@from - load, @to - load_from]: is there one for which @fits? Return: -1, so many that nothing can be said. */
+/* Ticks since the load go through [@from - load, @to - load_from]: is there one for which @fits? Return: -1, too many to say. */
 static int some_moment(const struct pit_counter *c, __u64 load_from, __u64 from, __u64 to,
 		       bool (*fits)(const struct pit *p, int ch, __u32 arg), __u32 arg)
 {
@@ -510,7 +510,8 @@ static void programs(void)
 				end();
 		}
 		exits[with] = pit_exits;
-		printf("   %s: %lu accesses at the VMM, %llu answered; judged %lu exactly, %lu within their bracket, %lu not (too long); %llu s\n",
+		printf("   %s: %lu accesses at the VMM, %llu answered; judged %lu exactly, %lu within their bracket, %lu not (too long); "
+		       "%llu s\n",
 		       with ? "with" : "without", exits[with], with ? answered : 0, judge.exact, judge.bracketed, judge.loose,
 		       (now_ns() - start) / 1000000000);
 	}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The Linux guest's raw access to the PIT's counter 2 and port 0x61. A line written to /proc/pitclock is done at once; reading the same open
- * file gives the result. The PM timer is the judge: where no filter answers it, it is QEMU's own clock.
+ * The Linux guest's raw access to the PIT's counter 2 and port 0x61. A line written to /proc/pitclock is done at once; reading the
+ * same open file gives the result. The PM timer is the judge: where no filter answers it, it is QEMU's own clock.
  *
  *	latch N		N latched counts. In every 17th the PM timer is read before and after
  *	pairs N		the same with unlatched pairs; none is judged
@@ -75,8 +75,8 @@ static void load(u8 mode, u16 count)
 }
 
 /*
- * The count was @val between two answers of the PM timer, @first ns and @last ns, and a tick of each long. One distance of the two, modulo
- * the PIT's wrap, fits all such reads of steady clocks.
+ * The count was @val between two answers of the PM timer, @first ns and @last ns, and a tick of each long. One distance of the two,
+ * modulo the PIT's wrap, fits all such reads of steady clocks.
  */
 static void judge(struct run *r, u16 val, s64 first, s64 last)
 {
@@ -167,8 +167,8 @@ static ssize_t pitclock_write(struct file *file, const char __user *ubuf, size_t
 	else if (!strcmp(how, "rise"))
 		err = rises(r, n);
 	snprintf(r->reply, sizeof(r->reply),
-		 "{\"reads\": %llu, \"judged\": %llu, \"misfit_ns\": %lld, \"early\": %llu, \"late_ns\": %llu, \"toggles\": %llu}\n", r->reads,
-		 r->judged, r->low > r->high ? r->low - r->high : 0, r->early, r->late_ns, r->toggles);
+		 "{\"reads\": %llu, \"judged\": %llu, \"misfit_ns\": %lld, \"early\": %llu, \"late_ns\": %llu, \"toggles\": %llu}\n",
+		 r->reads, r->judged, r->low > r->high ? r->low - r->high : 0, r->early, r->late_ns, r->toggles);
 	return err ? err : len;
 }
 

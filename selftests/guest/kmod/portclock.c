@@ -35,9 +35,12 @@ static DEFINE_MUTEX(running_lock);
 /* Handed from one run to the other, so that each read comes after another vCPU's last one. */
 static DEFINE_SPINLOCK(hand);
 static const struct run *held_last;
+static atomic_t waiting = ATOMIC_INIT(0);
+
+#define HAND_TRIES 200
 
 struct run {
-	u64 reads, back, cross, ones, others, handed, started;
+	u64 reads, back, cross, ones, others, handed, unclear, started;
 	u64 value, tsc; /* of the last read, unwrapped */
 	u64 max_gap, max_back;
 	char mode[8];
@@ -56,10 +59,17 @@ static u64 unwrap(u64 value, u64 tsc, u64 now, u32 v)
 	return guess + sign_extend32(v - (u32)guess, PMTIMER_WIDTH - 1);
 }
 
-static void saw(struct run *r, u64 before, u32 v)
+/* @v was read after @start. */
+static void saw(struct run *r, u64 before, u64 start, u32 v)
 {
 	u64 now = rdtsc(), value = unwrap(r->value, r->tsc, now, v);
 	s64 old = before;
+
+	/* Preempted in between, on a busy host: nobody can tell when it was read, and so how often the counter has wrapped. */
+	if (now - start > 1000ULL * tsc_per_ms) {
+		r->unclear++;
+		return;
+	}
 
 	if (v & ~MASK) {
 		r->back++;
@@ -119,17 +129,31 @@ static void other_access(struct run *r)
  */
 static bool take_hand(struct run *r)
 {
+	bool held = false;
 	int i;
 
-	for (i = 0; i < 1000; i++) {
-		if (spin_trylock(&hand)) {
-			r->handed += held_last != r;
-			held_last = r;
-			return true;
-		}
-		cpu_relax();
+	atomic_inc(&waiting);
+	for (i = 0; i < HAND_TRIES && !held; i++) {
+		held = spin_trylock(&hand);
+		if (!held)
+			cpu_relax();
 	}
-	return false;
+	atomic_dec(&waiting);
+	if (held) {
+		r->handed += held_last != r;
+		held_last = r;
+	}
+	return held;
+}
+
+/* Let go of it, and let those have it who wait. */
+static void pass_hand(void)
+{
+	int i;
+
+	spin_unlock(&hand);
+	for (i = 0; i < HAND_TRIES && atomic_read(&waiting) && !spin_is_locked(&hand); i++)
+		cpu_relax();
 }
 
 static int loop(struct run *r, u64 reads, u64 seconds)
@@ -137,13 +161,16 @@ static int loop(struct run *r, u64 reads, u64 seconds)
 	bool held = false;
 	u64 end = seconds ? get_jiffies_64() + seconds * HZ : U64_MAX;
 	int lock = !strcmp(r->mode, "lock"), mixed = lock || !strcmp(r->mode, "mixed"), poll = !strcmp(r->mode, "poll");
-	u64 before;
+	u64 before, start;
 	u32 v;
 
 	r->started = get_jiffies_64();
 	mutex_lock(&running_lock);
-	v = inl(r->port);
-	r->tsc = rdtsc();
+	do {
+		start = rdtsc();
+		v = inl(r->port);
+		r->tsc = rdtsc();
+	} while (r->tsc - start > 1000ULL * tsc_per_ms);
 	if (!running++) {
 		/* Far from 0, so that a step back is one. */
 		base_value = (1ULL << 40) + (v & MASK);
@@ -160,14 +187,15 @@ static int loop(struct run *r, u64 reads, u64 seconds)
 		if (lock)
 			held = take_hand(r);
 		before = atomic64_read_acquire(&newest);
+		start = rdtsc();
 		v = inl(r->port);
 		r->reads++;
 		if (v == U32_MAX)
 			r->ones++;
 		if (!poll)
-			saw(r, before, v);
+			saw(r, before, start, v);
 		if (held)
-			spin_unlock(&hand);
+			pass_hand();
 		if (!(r->reads & 255)) {
 			if (signal_pending(current) || get_jiffies_64() >= end)
 				break;
@@ -179,9 +207,9 @@ static int loop(struct run *r, u64 reads, u64 seconds)
 	mutex_unlock(&running_lock);
 	snprintf(r->reply, sizeof(r->reply),
 		 "{\"reads\": %llu, \"elapsed_ns\": %llu, \"back\": %llu, \"cross\": %llu, \"max_back\": %llu, \"max_gap\": %llu, "
-		 "\"ones\": %llu, \"others\": %llu, \"handed\": %llu, \"last\": %u}\n",
+		 "\"ones\": %llu, \"others\": %llu, \"handed\": %llu, \"unclear\": %llu, \"last\": %u}\n",
 		 r->reads, jiffies64_to_nsecs(get_jiffies_64() - r->started), r->back, r->cross, r->max_back, r->max_gap,
-		 r->ones, r->others, r->handed, v);
+		 r->ones, r->others, r->handed, r->unclear, v);
 	return 0;
 }
 
@@ -279,13 +307,21 @@ static const struct proc_ops portclock_ops = {
 /* On a busy host, and without kvmclock, the kernel's own calibration fails or is far off. */
 static u32 __init tsc_calibrate(void)
 {
-	u32 first = inl(PMTIMER_PORT), ticks;
-	u64 tsc = rdtsc();
+	u64 before, begin, end, after;
+	u32 first, ticks;
 
-	do
-		ticks = (inl(PMTIMER_PORT) - first) & MASK;
-	while (ticks < PMTIMER_HZ / 20);
-	return div_u64((rdtsc() - tsc) * (PMTIMER_HZ / 1000), ticks);
+	/* Not preempted between the two clocks: a twentieth of the whole is near enough. */
+	do {
+		before = rdtsc();
+		first = inl(PMTIMER_PORT);
+		begin = rdtsc();
+		do {
+			end = rdtsc();
+			ticks = (inl(PMTIMER_PORT) - first) & MASK;
+			after = rdtsc();
+		} while (ticks < PMTIMER_HZ / 20);
+	} while (20 * (begin - before + after - end) > end - begin);
+	return div_u64((end - begin) * (PMTIMER_HZ / 1000), ticks);
 }
 
 static int __init portclock_init(void)
