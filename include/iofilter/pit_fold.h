@@ -180,8 +180,9 @@ static inline void pit_fold_byte(struct iofilter_pit *p, struct pit_channel *c, 
 		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}
-	/* The output has another period than the count: it tells nothing where only that one's phase is known. */
-	if (to - from >= PIT_SEARCH || (s->kind == PIT_SYSTEM_PORT && c->phase_only && IOFILTER_CLAUSE(PIT_HALF))) {
+	/* The output has another period than the count: it tells nothing where only that one's phase is known; nor in mode 1 (pit_clock_out()). */
+	if (to - from >= PIT_SEARCH || (s->kind == PIT_SYSTEM_PORT && c->mode == 1) ||
+	    (s->kind == PIT_SYSTEM_PORT && c->phase_only && IOFILTER_CLAUSE(PIT_HALF))) {
 		iofilter_clock_lost(&c->clock, s->t1);
 		return;
 	}
