@@ -517,7 +517,9 @@ static void programs(void)
 	}
 	printf("   %lu programs were not judged to the end for what was cut off\n", cuts);
 	TEST_ASSERT(cuts < n / 10, "more than a tenth");
-	TEST_EQ(exits[1] + answered, exits[0]);
+	/* Exactly, but for programs that were cut off. */
+	TEST_ASSERT(labs((long)(exits[1] + answered - exits[0])) <= (long)(cuts * 2), "%lu at the VMM and %llu answered, but %lu without", exits[1],
+		    answered, exits[0]);
 	TEST_ASSERT(answered > exits[0] / 20, "only %llu of %lu were answered", answered, exits[0]);
 	teardown(&run);
 }
