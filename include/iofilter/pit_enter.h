@@ -126,7 +126,7 @@ static inline __u32 pit_quick_system_of(const struct iofilter_pit *p)
 	const struct pit_channel *c = &p->channels[2];
 
 	return p->gate != PIT_UNKNOWN && !p->gate_old && p->data != PIT_UNKNOWN && p->toggle != PIT_UNKNOWN && p->toggles >= PIT_TOGGLES &&
-	       !c->phase_only && (c->mode < 2 || c->mode > 5) && pit_good(c, c->count_ns);
+	       !c->phase_only && (c->mode == 0 || c->mode > 5) && pit_good(c, c->count_ns);
 }
 
 /* At the end of an access that was not a quick one. */

@@ -96,6 +96,9 @@ static inline int pit_out_forced(const struct pit_channel *c, const struct iofil
 
 	if (!c->programmed || !c->count || c->loading || !c->clock.bounded)
 		return -1;
+	/* As pit_clock_out(). */
+	if (c->mode == 1)
+		return -1;
 	/* Made anew from where in its period the count was: the output's may be twice as long. */
 	if (c->phase_only && !c->renew)
 		return -1;

@@ -269,6 +269,38 @@ static void toggle_of_time(void **state)
 	assert_int_equal(pit->channels[2].clock.fuse, IOFILTER_FUSE_OK);
 }
 
+/* VMMs differ in the output of mode 1: the VMM answers it, and only it. */
+static void mode_1(void **state)
+{
+	int i, handled;
+
+	(void)state;
+	start();
+	known(2);
+	out(PIT_SYSTEM, 1, 4000);
+	program(2, 1, 60000, 4000);
+	for (i = 0; i < 100; i++) {
+		in(PIT_SYSTEM, &handled);
+		assert_false(handled);
+	}
+	assert_false(out(PIT_CONTROL, 0xe8, 4000));
+	in(0x42, &handled);
+	for (i = 0; i < 20; i++)
+		latched(2, &handled);
+	assert_true(handled);
+	in(PIT_SYSTEM, &handled);
+	assert_false(handled);
+	/* A pair that was begun in another mode. */
+	program(2, 0, 60000, 4000);
+	for (i = 0; i < 100 && !pit->odd; i++)
+		in(PIT_SYSTEM, &handled);
+	assert_true(pit->odd);
+	program(2, 1, 60000, 4000);
+	in(PIT_SYSTEM, &handled);
+	assert_false(handled);
+	assert_int_equal(pit->head.cut, 1);
+}
+
 /* Who cannot have the lock leaves word: nothing is known any more, what was in flight is cut off, and a load begins it all anew. */
 static void missed(void **state)
 {
@@ -372,6 +404,7 @@ int main(void)
 		cmocka_unit_test(many_loads),
 		cmocka_unit_test(toggle),
 		cmocka_unit_test(toggle_of_time),
+		cmocka_unit_test(mode_1),
 		cmocka_unit_test(missed),
 		cmocka_unit_test(moved),
 		cmocka_unit_test(drain),
