@@ -70,8 +70,9 @@ PIT_PROG int pit_clock_start(struct pit_channel *c PIT_ARG, __u64 from, __u64 to
 	c->misses = 0;
 	/* Nobody looked for long: a word will tell where in its period it is. */
 	c->renew = !pit_narrow_enough(c, c->count ? pit_period(c->mode, c->count) : 1);
-	c->phase_only = c->renew || to - from > clk->bracket;
-	if (!c->phase_only) {
+	/* Wide bounds are right, too, even if the VM was stopped meanwhile: then the count is younger, not older. */
+	c->phase_only = c->renew;
+	if (!c->renew && to - from <= clk->bracket) {
 		clk->matches = IOFILTER_PROOFS - 1;
 		v = pit_vcpu(c, vcpu);
 		if (v)

@@ -14,13 +14,21 @@ def ask(guest, line, timeout=240):
     return r
 
 
-def use(guest, bracket):
+def cuts(filt):
+    return filt.status()["cut"] if filt else 0
+
+
+def use(guest, bracket, filt=None):
     r = ask(guest, f"latch {COUNTS}")
     check(r["reads"] == COUNTS and r["judged"] == COUNTS // 17, f"{COUNTS} latched counts, {r['judged']} of them judged")
     check(r["misfit_ns"] <= bracket, f"they fit the PM timer but for {r['misfit_ns']} ns, at most {bracket} are allowed")
+    cut = cuts(filt)
     r = ask(guest, f"rise {RISES}")
+    cut = cuts(filt) - cut
     check(r["judged"] == RISES and r["early"] == 0, f"the output rose {RISES} times, never too early")
-    check(r["toggles"] == 0, f"bit 4 of port 0x61 was another at each of {r['reads']} reads")
+    # A second read of two whose guest was held up since: what the output is by then only QEMU knows.
+    check(r["toggles"] <= cut <= RISES // 4,
+          f"bit 4 of port 0x61 was another at each of {r['reads']} reads but {r['toggles']}; {cut} pairs were cut off")
     r = ask(guest, f"pairs {COUNTS}")
     check(r["reads"] == COUNTS, f"{COUNTS} unlatched pairs")
 
@@ -41,13 +49,13 @@ def test():
         filt = Filter(guest, device="pit")
         ask(guest, "latch 100")
         before = filt.status()
-        use(guest, filt.status()["clock"]["bracket"])
+        use(guest, filt.status()["clock"]["bracket"], filt)
         st = filt.status()
         say(f"answered {st['answered']}, {st['commands']} latch commands, punted {st['punted']}, {st['channels'][2]}")
         check(st["commands"] - before["commands"] > COUNTS / 2, "most latch commands were carried out here")
         check(st["answered"] - before["answered"] > COUNTS, f"{st['answered']} reads answered, {punted(st)} punted")
         check(st["clock"]["fuse"] == "ok" and not any(c["fused"] for c in st["channels"]), "no fuse is blown")
-        check(st["in_flight"] == 0 and st["cut"] == 0, "nothing is in flight, nothing was cut off")
+        check(st["in_flight"] == 0, "nothing is in flight")
 
         sh(IOFILTER, "clock", "--pid", str(guest.pid), "pit", "stop")
         held = filt.status()
