@@ -66,15 +66,21 @@ PIT_PROG int pit_first(const struct pit_channel *c PIT_ARG, struct pit_shown *s 
 
 /*
  * Since the channel was found again by a word: has nothing been seen yet that another mode or count would have shown otherwise? A reset
- * leaves mode 3, which counts twice as fast as mode 2 and not upwards, and a count of 65536, which is another from the next wrap on.
+ * leaves mode 3, which counts twice as fast as mode 2 and not upwards, and a count of 65536, which is another from the next wrap on; if
+ * the two are close, after so many that they differ by more than the brackets of two answers.
  */
 static inline int pit_too_soon(const struct pit_channel *c, const struct pit_shown *s)
 {
+	__u32 count = c->count;
+
 	if (!c->phase_only || !IOFILTER_CLAUSE(PIT_SPAN))
 		return 0;
-	if (s->t0 < c->renewed_at + 4 * c->clock.bracket)
+	if (s->t0 < c->renewed_at + 4 * c->clock.bracket || s->d < c->renewed_d)
 		return 1;
-	return c->mode == 3 && c->count != PIT_COUNT_MAX && c->count && c->count_old && 2 * s->d / c->count == 2 * c->renewed_d / c->count;
+	if (c->mode != 3 || !c->count_old || !count || count == PIT_COUNT_MAX)
+		return 0;
+	/* Ticks that it would be off by are half of this. */
+	return (2 * s->d / count - 2 * c->renewed_d / count) * (PIT_COUNT_MAX - count) <= 4 * (pit_ticks(c->clock.bracket) + 2);
 }
 
 /* The VMM was read when the count was at @s->d: to the tick. */
