@@ -13,35 +13,34 @@ static void on_kick(int sig)
 	(void)sig;
 }
 
+/* @count elements of a string instruction, or one. */
+static void do_access(struct vmm *vmm, bool mmio, struct access a, __u8 *data, __u32 count)
+{
+	a.r = bus_find(vmm, mmio, a.addr);
+	*(a.write ? &a.r->writes : &a.r->reads) += 1;
+	a.r->elements += count;
+	filters_before(vmm, &a);
+	for (; count; count--, data += a.len) {
+		if (a.write)
+			bus_write(vmm, mmio, a.addr, data, a.len);
+		else
+			bus_read(vmm, mmio, a.addr, data, a.len);
+	}
+	filters_after(vmm, &a);
+}
+
 static void do_io(struct vmm *vmm, struct kvm_run *run)
 {
-	__u8 *data = (__u8 *)run + run->io.data_offset;
-	struct region *r = bus_find(vmm, false, run->io.port);
-	bool write = run->io.direction == KVM_EXIT_IO_OUT;
-	__u32 i;
+	struct access a = { .addr = run->io.port, .len = run->io.size, .write = run->io.direction == KVM_EXIT_IO_OUT };
 
-	*(write ? &r->writes : &r->reads) += 1;
-	r->elements += run->io.count;
-	for (i = 0; i < run->io.count; i++, data += run->io.size) {
-		if (write)
-			bus_write(vmm, false, run->io.port, data, run->io.size);
-		else
-			bus_read(vmm, false, run->io.port, data, run->io.size);
-	}
-	filters_after(vmm, r, write);
+	do_access(vmm, false, a, (__u8 *)run + run->io.data_offset, run->io.count);
 }
 
 static void do_mmio(struct vmm *vmm, struct kvm_run *run)
 {
-	struct region *r = bus_find(vmm, true, run->mmio.phys_addr);
+	struct access a = { .addr = run->mmio.phys_addr, .len = run->mmio.len, .write = run->mmio.is_write };
 
-	*(run->mmio.is_write ? &r->writes : &r->reads) += 1;
-	r->elements++;
-	if (run->mmio.is_write)
-		bus_write(vmm, true, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
-	else
-		bus_read(vmm, true, run->mmio.phys_addr, run->mmio.data, run->mmio.len);
-	filters_after(vmm, r, run->mmio.is_write);
+	do_access(vmm, true, a, run->mmio.data, 1);
 }
 
 static void internal_error(struct vcpu *v, const char *what, __u64 code)

@@ -55,6 +55,14 @@ struct region {
 	__u64 reads, writes, elements;
 };
 
+/* Of a guest, that has come here. */
+struct access {
+	struct region *r;
+	__u64 addr;
+	__u32 len;
+	bool write;
+};
+
 struct vcpu {
 	struct vmm *vmm;
 	unsigned int index;
@@ -166,8 +174,9 @@ void console_pump(struct vmm *vmm);
 /* filter.c: through libiofilter. */
 int filters_attach(struct vmm *vmm);
 void filters_detach(struct vmm *vmm);
-/* With the lock held, after each access of the guest that came here. */
-void filters_after(struct vmm *vmm, const struct region *r, bool write);
+/* With the lock held, before and after the device has an access of the guest. */
+void filters_before(struct vmm *vmm, const struct access *a);
+void filters_after(struct vmm *vmm, const struct access *a);
 /* The device clock has stopped, or has another offset. */
 void filters_stopped(struct vmm *vmm);
 void filters_started(struct vmm *vmm);

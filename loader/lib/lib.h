@@ -58,6 +58,9 @@ struct device {
 	const char *absent; /* .. if it has none that is needed (F_PIT) */
 };
 
+/* clock.c: all clocks of a device's state. */
+int clock_change(const struct device *d, void *state, enum iofilter_clock_op op, __s64 value);
+
 const struct device *device_find(const char *name);
 int device_unknown(const char *name);
 
