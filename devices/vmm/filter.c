@@ -7,7 +7,7 @@
 
 #define MAX_FILTERS 8
 
-static const struct filter_kind *const kinds[] = { &filter_pmtimer, &filter_hpet, &filter_pit, &filter_rtc };
+static const struct filter_kind *const kinds[] = { &filter_pmtimer, &filter_hpet, &filter_pit, &filter_rtc, &filter_table };
 
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -34,6 +34,7 @@ static int attach(struct vmm *vmm, const char *word)
 	struct filters *fs = vmm->filters;
 	struct filter *f = &fs->f[fs->nr];
 	const char *arg = strchr(word, '=');
+	int err;
 
 	if (!kind || fs->nr == MAX_FILTERS) {
 		vmm_error(kind ? "--filter: too many" : "--filter: there is none for '%s'", word);
@@ -46,7 +47,9 @@ static int attach(struct vmm *vmm, const char *word)
 	if (kind->options && kind->options(vmm, arg + 1, &opts))
 		return -1;
 	*f = (struct filter){ .vmm = vmm, .kind = kind };
-	if (iofilter_attach(getpid(), kind->name, &opts, &f->f)) {
+	err = iofilter_attach(getpid(), kind->name, &opts, &f->f);
+	iofilter_rules_free((struct iofilter_rules *)opts.rules);
+	if (err) {
 		vmm_error("%s", iofilter_error());
 		return -1;
 	}
@@ -80,8 +83,11 @@ void filters_detach(struct vmm *vmm)
 {
 	unsigned int i;
 
-	for (i = 0; vmm->filters && i < vmm->filters->nr; i++)
+	for (i = 0; vmm->filters && i < vmm->filters->nr; i++) {
 		iofilter_close(vmm->filters->f[i].f);
+		if (vmm->filters->f[i].kind->end)
+			vmm->filters->f[i].kind->end(&vmm->filters->f[i]);
+	}
 	free(vmm->filters);
 	vmm->filters = NULL;
 }
@@ -132,7 +138,7 @@ static void print_one(const struct filter *f, FILE *out)
 		return;
 	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
 		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], info.verdicts[i]);
-	fprintf(out, ", \"commands\": %llu, \"cut\": %llu", info.commands, info.cut);
+	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"took\": %llu", info.commands, info.cut, f->took);
 }
 
 void filters_stats(struct vmm *vmm, FILE *f)

@@ -20,16 +20,20 @@ struct filter_kind {
 	/* An access of the guest has come here: before the model has it, and after. */
 	void (*before)(struct filter *f, const struct access *a);
 	void (*after)(struct filter *f, const struct access *a);
+	void (*end)(struct filter *f);
 };
+
+struct plan;
 
 struct filter {
 	struct vmm *vmm;
 	const struct filter_kind *kind;
 	struct iofilter *f;
 	__u64 day; /* rtc: that was published */
+	struct plan *plan; /* table: what was predicted */
 	__u64 took; /* table: writes that were carried out late */
 };
 
-extern const struct filter_kind filter_pmtimer, filter_hpet, filter_pit, filter_rtc;
+extern const struct filter_kind filter_pmtimer, filter_hpet, filter_pit, filter_rtc, filter_table;
 
 #endif /* DEVICES_VMM_FILTER_H */
