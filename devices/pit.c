@@ -128,6 +128,10 @@ void pit_run(struct pit *p)
 void pit_irq_control(struct pit *p, bool on)
 {
 	pit_run(p);
+	if (!on && p->level) {
+		p->level = false;
+		p->irq(p->arg, 0);
+	}
 	p->irq_off = !on;
 	set_irq(p, p->clock(p->arg));
 }
