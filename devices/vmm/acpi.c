@@ -173,7 +173,7 @@ static __u64 put_fadt(struct vmm *vmm)
 	};
 
 	f.x_dsdt = f.dsdt = put_dsdt(vmm);
-	f.x_facs = f.facs = next_table;
+	f.facs = next_table;
 	memcpy(machine_memory(vmm, next_table, sizeof(facs)), &facs, sizeof(facs));
 	next_table += sizeof(facs);
 	return put(vmm, &f, sizeof(f), "FACP", 3);

@@ -8,7 +8,9 @@
 #include "board.h"
 #include "vmm.h"
 
+#define PIT_GSI	   0
 #define SERIAL_GSI 4
+#define RTC_GSI	   8
 
 #define KBD_RESET	0xfe /* pulse the CPU's reset line */
 #define KBD_OUTPUT_BUFFER 0xd1
@@ -27,6 +29,22 @@ static void device_irq(void *arg, int level)
 	struct line *l = arg;
 
 	machine_irq(l->vmm, l->gsi, level);
+}
+
+/* The PIT's and the RTC's way to the interrupt controllers leads through the HPET, which in its legacy mode is in their place. */
+static void pit_irq(void *arg, int level)
+{
+	hpet_legacy_irq(&((struct line *)arg)->vmm->board->hpet, PIT_GSI, level);
+}
+
+static void hpet_irq(void *arg, unsigned int line, int level)
+{
+	machine_irq(((struct line *)arg)->vmm, line, level);
+}
+
+static void hpet_legacy(void *arg, int on)
+{
+	pit_irq_control(&((struct line *)arg)->vmm->board->pit, !on);
 }
 
 static __u64 pit_in(struct board *b, __u64 addr, __u32 len)
@@ -198,6 +216,7 @@ static const struct region regions[] = {
 
 TIMER(serial)
 TIMER(pit)
+TIMER(hpet)
 
 /* Without a disk there is no channel: its ports read as ones. */
 static int ide_create(struct vmm *vmm)
@@ -236,21 +255,22 @@ int board_create(struct vmm *vmm)
 	vmm->nowhere = (struct region){ .name = "other" };
 	b->vmm = vmm;
 	b->disk.fd = -1;
-	b->pit_line = (struct line){ vmm, 0 };
-	b->rtc_line = (struct line){ vmm, 8 };
-	b->hpet_line = (struct line){ vmm, 2 };
+	b->pit_line = (struct line){ vmm, PIT_GSI };
+	b->rtc_line = (struct line){ vmm, RTC_GSI };
+	b->hpet_line = (struct line){ .vmm = vmm };
 	b->serial_line = (struct line){ vmm, SERIAL_GSI };
 
-	b->pit = (struct pit){ .clock = device_clock, .irq = device_irq, .arg = &b->pit_line };
+	b->hpet = (struct hpet){ .clock = device_clock, .irq = hpet_irq, .legacy = hpet_legacy, .arg = &b->hpet_line };
+	hpet_power_on(&b->hpet);
+	b->pit = (struct pit){ .clock = device_clock, .irq = pit_irq, .arg = &b->pit_line };
 	pit_power_on(&b->pit);
 	b->rtc = (struct rtc){ .clock = device_clock, .arg = &b->rtc_line };
 	rtc_power_on(&b->rtc, time(NULL));
-	b->hpet = (struct hpet){ .clock = device_clock, .arg = &b->hpet_line };
-	hpet_reset(&b->hpet);
 	b->pmtimer = (struct pmtimer){ .clock = device_clock, .arg = &b->pit_line, .width = 24 };
 	b->serial = (struct serial){ .clock = device_clock, .irq = device_irq, .out = console_out, .arg = &b->serial_line };
 	serial_power_on(&b->serial);
 	time_add(vmm, &b->pit, pit_next, pit_due);
+	time_add(vmm, &b->hpet, hpet_next, hpet_due);
 	time_add(vmm, &b->serial, serial_next, serial_due);
 	return ide_create(vmm);
 }
