@@ -8,39 +8,39 @@
 
 void ide_set_intrq(struct ide *d, bool level)
 {
-	if (d->intrq == level)
+	if (d->c.intrq == level)
 		return;
-	d->intrq = level;
+	d->c.intrq = level;
 	if (d->irq)
 		d->irq(d->arg, level);
 }
 
 void ide_interrupt(struct ide *d)
 {
-	if (!(d->control & IDE_CTL_NIEN))
+	if (!(d->c.control & IDE_CTL_NIEN))
 		ide_set_intrq(d, true);
 }
 
 void ide_transfer_start(struct ide *d, enum ide_transfer phase, __u32 bytes)
 {
-	d->phase = phase;
-	d->pos = 0;
-	d->end = bytes;
-	if (!(d->status & IDE_ERR))
-		d->status |= IDE_DRQ;
+	d->c.transfer = phase;
+	d->c.pos = 0;
+	d->c.end = bytes;
+	if (!(d->c.status & IDE_ERR))
+		d->c.status |= IDE_DRQ;
 }
 
 static void transfer_stop(struct ide *d)
 {
-	d->phase = IDE_NO_DATA;
-	d->pos = d->end = 0;
-	d->status &= ~IDE_DRQ;
+	d->c.transfer = IDE_NO_DATA;
+	d->c.pos = d->c.end = 0;
+	d->c.status &= ~IDE_DRQ;
 }
 
 static void abort_command(struct ide *d)
 {
-	d->status = IDE_DRDY | IDE_ERR;
-	d->error = IDE_ABRT;
+	d->c.status = IDE_DRDY | IDE_ERR;
+	d->c.error = IDE_ABRT;
 	transfer_stop(d);
 }
 
@@ -52,49 +52,49 @@ void ide_rw_error(struct ide *d)
 
 __u64 ide_sector(const struct ide *d)
 {
-	const struct ide_taskfile *t = &d->drives[0];
+	const struct ide_taskfile *t = &d->c.drives[0];
 
-	if (!(t->select & IDE_DEVICE_LBA))
+	if (!(t->device & IDE_DEVICE_LBA))
 		/* There is no sector 0: the one before the first is beyond the end. */
-		return (__u64)(t->hcyl << 8 | t->lcyl) * d->heads * d->track_sectors +
-		       (t->select & IDE_DEVICE_HEAD) * d->track_sectors + t->sector - 1;
-	if (d->lba48)
-		return (__u64)t->hob_hcyl << 40 | (__u64)t->hob_lcyl << 32 | (__u64)t->hob_sector << 24 | t->hcyl << 16 |
-		       t->lcyl << 8 | t->sector;
-	return (__u64)(t->select & IDE_DEVICE_HEAD) << 24 | t->hcyl << 16 | t->lcyl << 8 | t->sector;
+		return (__u64)(t->lba_high << 8 | t->lba_mid) * d->heads * d->track_sectors +
+		       (t->device & IDE_DEVICE_HEAD) * d->track_sectors + t->lba_low - 1;
+	if (d->c.lba48)
+		return (__u64)t->hob_lba_high << 40 | (__u64)t->hob_lba_mid << 32 | (__u64)t->hob_lba_low << 24 | t->lba_high << 16 |
+		       t->lba_mid << 8 | t->lba_low;
+	return (__u64)(t->device & IDE_DEVICE_HEAD) << 24 | t->lba_high << 16 | t->lba_mid << 8 | t->lba_low;
 }
 
 void ide_set_sector(struct ide *d, __u64 sector)
 {
-	struct ide_taskfile *t = &d->drives[0];
+	struct ide_taskfile *t = &d->c.drives[0];
 	__u32 rest;
 
-	if (!(t->select & IDE_DEVICE_LBA)) {
+	if (!(t->device & IDE_DEVICE_LBA)) {
 		rest = sector % (d->heads * d->track_sectors);
 		sector /= d->heads * d->track_sectors;
-		t->hcyl = sector >> 8;
-		t->lcyl = sector;
-		t->select = (t->select & ~IDE_DEVICE_HEAD) | (rest / d->track_sectors & IDE_DEVICE_HEAD);
-		t->sector = rest % d->track_sectors + 1;
+		t->lba_high = sector >> 8;
+		t->lba_mid = sector;
+		t->device = (t->device & ~IDE_DEVICE_HEAD) | (rest / d->track_sectors & IDE_DEVICE_HEAD);
+		t->lba_low = rest % d->track_sectors + 1;
 		return;
 	}
-	t->sector = sector;
-	t->lcyl = sector >> 8;
-	t->hcyl = sector >> 16;
-	if (d->lba48) {
-		t->hob_sector = sector >> 24;
-		t->hob_lcyl = sector >> 32;
-		t->hob_hcyl = sector >> 40;
+	t->lba_low = sector;
+	t->lba_mid = sector >> 8;
+	t->lba_high = sector >> 16;
+	if (d->c.lba48) {
+		t->hob_lba_low = sector >> 24;
+		t->hob_lba_mid = sector >> 32;
+		t->hob_lba_high = sector >> 40;
 	} else {
-		t->select = (t->select & ~IDE_DEVICE_HEAD) | (sector >> 24 & IDE_DEVICE_HEAD);
+		t->device = (t->device & ~IDE_DEVICE_HEAD) | (sector >> 24 & IDE_DEVICE_HEAD);
 	}
 }
 
 __u32 ide_block_sectors(const struct ide *d)
 {
-	__u32 n = d->drives[0].nsector;
+	__u32 n = d->c.drives[0].count;
 
-	return n < d->block ? n : d->block;
+	return n < d->c.block ? n : d->c.block;
 }
 
 static bool in_range(const struct ide *d, __u64 sector, __u32 n)
@@ -108,8 +108,8 @@ void ide_read_block(struct ide *d)
 	__u64 sector = ide_sector(d);
 	__u32 n = ide_block_sectors(d);
 
-	d->status = IDE_DRDY | IDE_DSC;
-	d->error = 0;
+	d->c.status = IDE_DRDY | IDE_DSC;
+	d->c.error = 0;
 	if (!n) {
 		transfer_stop(d);
 		return;
@@ -119,7 +119,7 @@ void ide_read_block(struct ide *d)
 		return;
 	}
 	ide_set_sector(d, sector + n);
-	d->drives[0].nsector -= n;
+	d->c.drives[0].count -= n;
 	ide_transfer_start(d, IDE_DATA_IN, n * IDE_SECTOR);
 	ide_interrupt(d);
 }
@@ -129,13 +129,13 @@ static void write_block(struct ide *d)
 	__u64 sector = ide_sector(d);
 	__u32 n = ide_block_sectors(d);
 
-	d->status = IDE_DRDY | IDE_DSC;
+	d->c.status = IDE_DRDY | IDE_DSC;
 	if (!in_range(d, sector, n) || d->io(d->arg, 1, sector, n, d->buf)) {
 		ide_rw_error(d);
 		return;
 	}
 	ide_set_sector(d, sector + n);
-	d->drives[0].nsector -= n;
+	d->c.drives[0].count -= n;
 	n = ide_block_sectors(d);
 	if (n)
 		ide_transfer_start(d, IDE_DATA_OUT, n * IDE_SECTOR);
@@ -146,8 +146,8 @@ static void write_block(struct ide *d)
 
 static void block_end(struct ide *d)
 {
-	d->status &= ~IDE_DRQ;
-	switch (d->phase) {
+	d->c.status &= ~IDE_DRQ;
+	switch (d->c.transfer) {
 	case IDE_DATA_IN:
 		ide_read_block(d);
 		break;
@@ -161,9 +161,9 @@ static void block_end(struct ide *d)
 
 void ide_signature(struct ide_taskfile *t, bool there)
 {
-	t->select &= ~IDE_DEVICE_HEAD;
-	t->nsector = t->sector = 1;
-	t->lcyl = t->hcyl = there ? 0 : 0xff;
+	t->device &= ~IDE_DEVICE_HEAD;
+	t->count = t->lba_low = 1;
+	t->lba_mid = t->lba_high = there ? 0 : 0xff;
 }
 
 /* Both drives obey, whichever is selected; and which one that is stays, although the device register says the master. */
@@ -172,11 +172,11 @@ static void diagnose(struct ide *d)
 	int i;
 
 	for (i = 0; i < 2; i++) {
-		d->drives[i].select = IDE_DEVICE_ONES;
-		ide_signature(&d->drives[i], i == 0);
+		d->c.drives[i].device = IDE_DEVICE_ONES;
+		ide_signature(&d->c.drives[i], i == 0);
 	}
-	d->status = IDE_DRDY | IDE_DSC;
-	d->error = 1; /* not an error: no fault was found */
+	d->c.status = IDE_DRDY | IDE_DSC;
+	d->c.error = 1; /* not an error: no fault was found */
 	ide_interrupt(d);
 }
 
@@ -190,20 +190,20 @@ static void reset_drives(struct ide *d)
 		d->track_sectors = DEFAULT_TRACK_SECTORS;
 	}
 	d->mult_sectors = IDE_MULT_MAX;
-	d->lba48 = false;
-	d->block = 0;
+	d->c.lba48 = false;
+	d->c.block = 0;
 	for (i = 0; i < 2; i++) {
-		d->drives[i] = (struct ide_taskfile){ .select = IDE_DEVICE_ONES };
-		ide_signature(&d->drives[i], i == 0);
+		d->c.drives[i] = (struct ide_taskfile){ .device = IDE_DEVICE_ONES };
+		ide_signature(&d->c.drives[i], i == 0);
 	}
-	d->status = IDE_DRDY | IDE_DSC;
-	d->error = 0;
+	d->c.status = IDE_DRDY | IDE_DSC;
+	d->c.error = 0;
 	transfer_stop(d);
 }
 
 void ide_reset(struct ide *d)
 {
-	d->unit = d->control = 0;
+	d->c.unit = d->c.control = 0;
 	reset_drives(d);
 	ide_set_intrq(d, false);
 }
@@ -213,20 +213,21 @@ void ide_power_on(struct ide *d)
 	d->write_cache = true;
 	d->heads = DEFAULT_HEADS;
 	d->track_sectors = DEFAULT_TRACK_SECTORS;
-	d->reset_reverts = d->intrq = false;
+	d->reset_reverts = false;
+	d->c.intrq = 0;
 	ide_reset(d);
 }
 
 static void write_control(struct ide *d, __u8 val)
 {
-	bool srst = val & IDE_CTL_SRST && !(d->control & IDE_CTL_SRST);
+	bool srst = val & IDE_CTL_SRST && !(d->c.control & IDE_CTL_SRST);
 
-	d->control = val;
+	d->c.control = val;
 	if (!srst)
 		return;
 	reset_drives(d);
 	diagnose(d);
-	d->control &= ~IDE_CTL_SRST;
+	d->c.control &= ~IDE_CTL_SRST;
 }
 
 static void write_reg(struct ide *d, int reg, __u8 val)
@@ -241,36 +242,36 @@ static void write_reg(struct ide *d, int reg, __u8 val)
 		ide_command(d, val);
 		return;
 	}
-	if (reg == IDE_DATA || (!d->unit && d->status & IDE_DRQ))
+	if (reg == IDE_DATA || (!d->c.unit && d->c.status & IDE_DRQ))
 		return;
-	d->control &= ~IDE_CTL_HOB;
+	d->c.control &= ~IDE_CTL_HOB;
 	for (i = 0; i < 2; i++) {
-		struct ide_taskfile *t = &d->drives[i];
+		struct ide_taskfile *t = &d->c.drives[i];
 
 		switch (reg) {
 		case IDE_FEATURES:
-			t->hob_feature = t->feature;
-			t->feature = val;
+			t->hob_features = t->features;
+			t->features = val;
 			break;
 		case IDE_COUNT:
-			t->hob_nsector = t->nsector;
-			t->nsector = val;
+			t->hob_count = t->count;
+			t->count = val;
 			break;
 		case IDE_LBA_LOW:
-			t->hob_sector = t->sector;
-			t->sector = val;
+			t->hob_lba_low = t->lba_low;
+			t->lba_low = val;
 			break;
 		case IDE_LBA_MID:
-			t->hob_lcyl = t->lcyl;
-			t->lcyl = val;
+			t->hob_lba_mid = t->lba_mid;
+			t->lba_mid = val;
 			break;
 		case IDE_LBA_HIGH:
-			t->hob_hcyl = t->hcyl;
-			t->hcyl = val;
+			t->hob_lba_high = t->lba_high;
+			t->lba_high = val;
 			break;
 		case IDE_DEVICE:
-			t->select = val | IDE_DEVICE_ONES;
-			d->unit = !!(val & IDE_DEVICE_DEV);
+			t->device = val | IDE_DEVICE_ONES;
+			d->c.unit = !!(val & IDE_DEVICE_DEV);
 			break;
 		}
 	}
@@ -280,50 +281,50 @@ static __u32 read_data(struct ide *d, __u32 len)
 {
 	__u32 val = 0;
 
-	if (d->unit || !(d->status & IDE_DRQ) || d->phase == IDE_DATA_OUT || d->pos + len > d->end)
+	if (d->c.unit || !(d->c.status & IDE_DRQ) || d->c.transfer == IDE_DATA_OUT || d->c.pos + len > d->c.end)
 		return 0;
-	memcpy(&val, d->buf + d->pos, len);
-	d->pos += len;
-	if (d->pos == d->end)
+	memcpy(&val, d->buf + d->c.pos, len);
+	d->c.pos += len;
+	if (d->c.pos == d->c.end)
 		block_end(d);
 	return val;
 }
 
 static void write_data(struct ide *d, __u32 len, __u32 val)
 {
-	if (d->unit || !(d->status & IDE_DRQ) || d->phase != IDE_DATA_OUT || d->pos + len > d->end)
+	if (d->c.unit || !(d->c.status & IDE_DRQ) || d->c.transfer != IDE_DATA_OUT || d->c.pos + len > d->c.end)
 		return;
-	memcpy(d->buf + d->pos, &val, len);
-	d->pos += len;
-	if (d->pos == d->end)
+	memcpy(d->buf + d->c.pos, &val, len);
+	d->c.pos += len;
+	if (d->c.pos == d->c.end)
 		block_end(d);
 }
 
 static __u8 read_reg(struct ide *d, int reg)
 {
-	const struct ide_taskfile *t = &d->drives[d->unit];
-	bool hob = d->control & IDE_CTL_HOB;
+	const struct ide_taskfile *t = &d->c.drives[d->c.unit];
+	bool hob = d->c.control & IDE_CTL_HOB;
 
 	switch (reg) {
 	case IDE_DATA: /* takes a whole word */
 		return read_data(d, 2);
 	case IDE_ERROR:
-		return d->unit ? 0 : hob ? t->hob_feature : d->error;
+		return d->c.unit ? 0 : hob ? t->hob_features : d->c.error;
 	case IDE_COUNT:
-		return hob ? t->hob_nsector : t->nsector;
+		return hob ? t->hob_count : t->count;
 	case IDE_LBA_LOW:
-		return hob ? t->hob_sector : t->sector;
+		return hob ? t->hob_lba_low : t->lba_low;
 	case IDE_LBA_MID:
-		return hob ? t->hob_lcyl : t->lcyl;
+		return hob ? t->hob_lba_mid : t->lba_mid;
 	case IDE_LBA_HIGH:
-		return hob ? t->hob_hcyl : t->hcyl;
+		return hob ? t->hob_lba_high : t->lba_high;
 	case IDE_DEVICE:
-		return t->select;
+		return t->device;
 	case IDE_STATUS:
 		ide_set_intrq(d, false);
-		return d->unit ? 0 : d->status;
+		return d->c.unit ? 0 : d->c.status;
 	default:
-		return d->unit ? 0 : d->status;
+		return d->c.unit ? 0 : d->c.status;
 	}
 }
 

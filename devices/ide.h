@@ -8,24 +8,9 @@
 
 #include <stdbool.h>
 #include <linux/types.h>
-#include <iofilter/ide_regs.h>
+#include <iofilter/ide_state.h>
 
 #define IDE_MULT_MAX 16
-
-/* A drive's registers. Both drives of a channel hear every write, the one that is not there, too. */
-struct ide_taskfile {
-	__u32 nsector; /* of a command: what is left, up to 65536. The guest sees 8 bits */
-	__u8 feature, sector, lcyl, hcyl, select;
-	__u8 hob_feature, hob_nsector, hob_sector, hob_lcyl, hob_hcyl; /* what was written before */
-	__u16 pad;
-};
-
-enum ide_transfer {
-	IDE_NO_DATA,
-	IDE_DATA_IN,	 /* sectors, to the guest */
-	IDE_DATA_OUT,	 /* sectors, from the guest */
-	IDE_DATA_ANSWER /* one block to the guest that is not of the disk */
-};
 
 struct ide {
 	/* Return: 0 or -errno. @count 0, written: flush. */
@@ -37,17 +22,11 @@ struct ide {
 	__u16 base;    /* IDE_PRIMARY or IDE_SECONDARY */
 	char serial[21], firmware[9], model[41]; /* "": a default */
 
-	struct ide_taskfile drives[2];
-	__u8 status, error; /* of the master */
-	__u8 control, unit;
-	bool intrq, lba48;
+	struct ide_channel c;
 	bool reset_reverts, write_cache;
 	__u8 mult_sectors;
 	__u16 heads, track_sectors; /* that CHS counts by */
-	__u8 phase;		    /* enum ide_transfer */
-	__u8 block;		    /* sectors that go with one DRQ */
-	__u32 pos, end;		    /* in buf, of the block */
-	__u8 buf[IDE_MULT_MAX * IDE_SECTOR];
+	__u8 buf[IDE_MULT_MAX * IDE_SECTOR]; /* the block */
 };
 
 void ide_power_on(struct ide *d);

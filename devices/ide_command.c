@@ -46,15 +46,15 @@ enum ide_command {
 /* 0 stands for the most that there can be. */
 static void count_sectors(struct ide *d, bool lba48)
 {
-	struct ide_taskfile *t = &d->drives[0];
+	struct ide_taskfile *t = &d->c.drives[0];
 
-	d->lba48 = lba48;
+	d->c.lba48 = lba48;
 	if (!lba48)
-		t->nsector = t->nsector ? t->nsector : 256;
-	else if (!t->nsector && !t->hob_nsector)
-		t->nsector = 65536;
+		t->count = t->count ? t->count : 256;
+	else if (!t->count && !t->hob_count)
+		t->count = 65536;
 	else
-		t->nsector |= t->hob_nsector << 8;
+		t->count |= t->hob_count << 8;
 }
 
 static void put_word(struct ide *d, int word, __u16 val)
@@ -128,7 +128,7 @@ static void identify(struct ide *d)
 /* Return: whether the command is taken. */
 static bool set_features(struct ide *d)
 {
-	switch (d->drives[0].feature) {
+	switch (d->c.drives[0].features) {
 	case 0x02:
 		d->write_cache = true;
 		return true;
@@ -136,7 +136,7 @@ static bool set_features(struct ide *d)
 		d->write_cache = false;
 		return !d->io(d->arg, 1, 0, 0, NULL);
 	case 0x03: /* transfer mode: the default or any of PIO */
-		return d->drives[0].nsector >> 3 < 2;
+		return d->c.drives[0].count >> 3 < 2;
 	case 0xcc:
 		d->reset_reverts = true;
 		return true;
@@ -155,7 +155,7 @@ static bool set_features(struct ide *d)
 
 static bool set_multiple(struct ide *d)
 {
-	__u8 n = d->drives[0].nsector;
+	__u8 n = d->c.drives[0].count;
 
 	if (n > IDE_MULT_MAX || n & (n - 1))
 		return false;
@@ -165,12 +165,12 @@ static bool set_multiple(struct ide *d)
 
 static bool set_parameters(struct ide *d)
 {
-	__u8 n = d->drives[0].nsector;
+	__u8 n = d->c.drives[0].count;
 
 	/* QEMU takes a track of no sectors, and divides by it later. */
 	if (!n)
 		return false;
-	d->heads = (d->drives[0].select & IDE_DEVICE_HEAD) + 1;
+	d->heads = (d->c.drives[0].device & IDE_DEVICE_HEAD) + 1;
 	d->track_sectors = n;
 	return true;
 }
@@ -180,11 +180,11 @@ static bool rw_command(struct ide *d, enum ide_transfer phase, __u8 block, bool 
 	if (!block)
 		return false;
 	count_sectors(d, lba48);
-	d->block = block;
+	d->c.block = block;
 	if (phase == IDE_DATA_IN) {
 		ide_read_block(d);
 	} else {
-		d->status = IDE_DRDY | IDE_DSC;
+		d->c.status = IDE_DRDY | IDE_DSC;
 		ide_transfer_start(d, phase, ide_block_sectors(d) * IDE_SECTOR);
 	}
 	return true;
@@ -206,21 +206,21 @@ static int start_command(struct ide *d, __u8 cmd)
 		return rw_command(d, IDE_DATA_OUT, d->mult_sectors, cmd == CMD_WRITE_MULTIPLE_EXT);
 	case CMD_IDENTIFY:
 		identify(d);
-		d->status = IDE_DRDY | IDE_DSC;
+		d->c.status = IDE_DRDY | IDE_DSC;
 		ide_transfer_start(d, IDE_DATA_ANSWER, IDE_SECTOR);
 		ide_interrupt(d);
 		return STARTED;
 	case CMD_DIAGNOSE:
-		d->drives[0].select = IDE_DEVICE_ONES;
-		ide_signature(&d->drives[0], true);
-		d->status = IDE_DRDY | IDE_DSC;
-		d->error = 1;
+		d->c.drives[0].device = IDE_DEVICE_ONES;
+		ide_signature(&d->c.drives[0], true);
+		d->c.status = IDE_DRDY | IDE_DSC;
+		d->c.error = 1;
 		ide_interrupt(d);
 		return STARTED;
 	case CMD_FLUSH: case CMD_FLUSH_EXT:
 		if (d->io(d->arg, 1, 0, 0, NULL))
 			return ABORT;
-		d->status |= IDE_DSC;
+		d->c.status |= IDE_DSC;
 		return DONE;
 	case CMD_FEATURES:
 		return set_features(d) ? DONE : ABORT;
@@ -236,7 +236,7 @@ static int start_command(struct ide *d, __u8 cmd)
 		ide_set_sector(d, d->sectors - 1);
 		return DONE;
 	case CMD_POWER_MODE: case CMD_POWER_MODE_OLD:
-		d->drives[0].nsector = 0xff; /* active */
+		d->c.drives[0].count = 0xff; /* active */
 		return DONE;
 	case CMD_RECALIBRATE: case CMD_SEEK:
 	case CMD_STANDBY: case CMD_STANDBY_NOW: case CMD_IDLE: case CMD_IDLE_NOW: case CMD_SLEEP:
@@ -256,19 +256,19 @@ static bool without_dsc(__u8 cmd)
 
 void ide_command(struct ide *d, __u8 cmd)
 {
-	d->control &= ~IDE_CTL_HOB;
+	d->c.control &= ~IDE_CTL_HOB;
 	ide_set_intrq(d, false);
-	if (d->unit || d->status & IDE_DRQ)
+	if (d->c.unit || d->c.status & IDE_DRQ)
 		return;
-	d->status = IDE_DRDY;
-	d->error = 0;
+	d->c.status = IDE_DRDY;
+	d->c.error = 0;
 	switch (start_command(d, cmd)) {
 	case ABORT:
 		ide_rw_error(d);
 		break;
 	case DONE:
 		if (!without_dsc(cmd))
-			d->status |= IDE_DSC;
+			d->c.status |= IDE_DSC;
 		ide_interrupt(d);
 		break;
 	}

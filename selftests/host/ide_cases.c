@@ -35,7 +35,7 @@ static void disk_irq(void *arg, int level)
 {
 	(void)arg;
 	edges += level;
-	assert_int_equal(level, d.intrq);
+	assert_int_equal(level, d.c.intrq);
 }
 
 static int power_on(void **state)
@@ -93,7 +93,7 @@ static void run(const char *name, const struct step *s)
 			ide_port_write(&d, port(s[i].reg), len[s[i].op], s[i].val);
 			break;
 		case IRQ:
-			got = d.intrq;
+			got = d.c.intrq;
 			break;
 		default:
 			got = ide_port_read(&d, port(s[i].reg), len[s[i].op]);
@@ -249,9 +249,9 @@ static void transfer(const struct transfer *t, int mult, uint64_t lba, int n, in
 		int now = n - done < block ? n - done : block;
 		int ahead = t->write ? 0 : now;
 
-		assert_int_equal(d.intrq, !t->write || done);
+		assert_int_equal(d.c.intrq, !t->write || done);
 		assert_int_equal(in(IDE_STATUS), 0x58);
-		assert_int_equal(d.intrq, 0);
+		assert_int_equal(d.c.intrq, 0);
 		assert_int_equal(in(IDE_COUNT), (n - done - ahead) & 0xff);
 		assert_int_equal(shown(t->lba48), lba + done + ahead);
 		for (i = 0; i < (uint32_t)now * IDE_SECTOR / width; i++) {
@@ -269,7 +269,7 @@ static void transfer(const struct transfer *t, int mult, uint64_t lba, int n, in
 		blocks++;
 	}
 	/* A read ends without an interrupt, a write with one. */
-	assert_int_equal(d.intrq, t->write);
+	assert_int_equal(d.c.intrq, t->write);
 	assert_int_equal(edges - got, blocks);
 	assert_int_equal(in(IDE_STATUS), 0x50);
 	assert_int_equal(in(IDE_ERROR), 0);
@@ -331,7 +331,7 @@ static void test_bad_sector(void **state)
 		assert_int_equal(in(IDE_ALT_STATUS), 0x58);
 		ide_port_read(&d, IDE_PRIMARY, 2);
 	}
-	assert_int_equal(d.intrq, 1);
+	assert_int_equal(d.c.intrq, 1);
 	assert_int_equal(in(IDE_STATUS), 0x41);
 	assert_int_equal(in(IDE_ERROR), 0x04);
 	assert_int_equal(in(IDE_COUNT), 6);
@@ -402,11 +402,11 @@ static void read_identify(void)
 	int i;
 
 	out(IDE_COMMAND, 0xec);
-	assert_int_equal(d.intrq, 1);
+	assert_int_equal(d.c.intrq, 1);
 	assert_int_equal(in(IDE_STATUS), 0x58);
 	for (i = 0; i < 256; i++)
 		words[i] = ide_port_read(&d, IDE_PRIMARY, 2);
-	assert_int_equal(d.intrq, 0);
+	assert_int_equal(d.c.intrq, 0);
 	assert_int_equal(in(IDE_STATUS), 0x50);
 }
 
@@ -473,12 +473,12 @@ static void test_zero_count(void **state)
 	(void)state;
 	load(0, 10, 0);
 	out(IDE_COMMAND, 0x20);
-	assert_int_equal(d.drives[0].nsector, 255);
+	assert_int_equal(d.c.drives[0].count, 255);
 	out(IDE_CONTROL, IDE_CTL_SRST);
 	out(IDE_CONTROL, 0);
 	load(1, 10, 0);
 	out(IDE_COMMAND, 0x24);
-	assert_int_equal(d.drives[0].nsector, 65535);
+	assert_int_equal(d.c.drives[0].count, 65535);
 }
 
 int main(void)
