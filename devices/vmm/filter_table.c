@@ -133,8 +133,8 @@ static void make_plan(struct plan *p, const struct ide *ide)
 	copy.irq = NULL;
 	if (!expect(p, &copy, STATUS, 1, 0))
 		return;
-	while (copy.status & IDE_DRQ && copy.phase != IDE_DATA_OUT)
-		if (!expect(p, &copy, IDE_PRIMARY, 2, copy.end - copy.pos) || !expect(p, &copy, ALT_STATUS, 1, 0) ||
+	while (copy.c.status & IDE_DRQ && copy.c.transfer != IDE_DATA_OUT)
+		if (!expect(p, &copy, IDE_PRIMARY, 2, copy.c.end - copy.c.pos) || !expect(p, &copy, ALT_STATUS, 1, 0) ||
 		    !expect(p, &copy, STATUS, 1, 0))
 			return;
 }
@@ -143,9 +143,10 @@ static void table_after(struct filter *f, const struct access *a)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
 	const struct ide *ide = &f->vmm->board->ide;
+	const struct ide_channel *c = &ide->c;
 
-	if (!a->write || a->addr != IDE_PRIMARY + IDE_COMMAND || !(ide->status & IDE_DRQ) || ide->phase == IDE_DATA_OUT || ide->unit ||
-	    !(ide->control & IDE_CTL_NIEN))
+	if (!a->write || a->addr != IDE_PRIMARY + IDE_COMMAND || !(c->status & IDE_DRQ) || c->transfer == IDE_DATA_OUT || c->unit ||
+	    !(c->control & IDE_CTL_NIEN))
 		return;
 	make_plan(f->plan, ide);
 	enter(t);
