@@ -260,10 +260,11 @@ int board_create(struct vmm *vmm)
 	b->hpet_line = (struct line){ .vmm = vmm };
 	b->serial_line = (struct line){ vmm, SERIAL_GSI };
 
+	/* Each of the two calls the other. */
 	b->hpet = (struct hpet){ .clock = device_clock, .irq = hpet_irq, .legacy = hpet_legacy, .arg = &b->hpet_line };
-	hpet_power_on(&b->hpet);
 	b->pit = (struct pit){ .clock = device_clock, .irq = pit_irq, .arg = &b->pit_line };
 	pit_power_on(&b->pit);
+	hpet_power_on(&b->hpet);
 	b->rtc = (struct rtc){ .clock = device_clock, .arg = &b->rtc_line };
 	rtc_power_on(&b->rtc, time(NULL));
 	b->pmtimer = (struct pmtimer){ .clock = device_clock, .arg = &b->pit_line, .width = 24 };
