@@ -32,9 +32,11 @@ static void device_irq(void *arg, int level)
 }
 
 /* The PIT's and the RTC's way to the interrupt controllers leads through the HPET, which in its legacy mode is in their place. */
-static void pit_irq(void *arg, int level)
+static void through_hpet(void *arg, int level)
 {
-	hpet_legacy_irq(&((struct line *)arg)->vmm->board->hpet, PIT_GSI, level);
+	struct line *l = arg;
+
+	hpet_legacy_irq(&l->vmm->board->hpet, l->gsi, level);
 }
 
 static void hpet_irq(void *arg, unsigned int line, int level)
@@ -217,6 +219,7 @@ static const struct region regions[] = {
 TIMER(serial)
 TIMER(pit)
 TIMER(hpet)
+TIMER(rtc)
 
 /* Without a disk there is no channel: its ports read as ones. */
 static int ide_create(struct vmm *vmm)
@@ -262,16 +265,17 @@ int board_create(struct vmm *vmm)
 
 	/* Each of the two calls the other. */
 	b->hpet = (struct hpet){ .clock = device_clock, .irq = hpet_irq, .legacy = hpet_legacy, .arg = &b->hpet_line };
-	b->pit = (struct pit){ .clock = device_clock, .irq = pit_irq, .arg = &b->pit_line };
+	b->pit = (struct pit){ .clock = device_clock, .irq = through_hpet, .arg = &b->pit_line };
 	pit_power_on(&b->pit);
 	hpet_power_on(&b->hpet);
-	b->rtc = (struct rtc){ .clock = device_clock, .arg = &b->rtc_line };
+	b->rtc = (struct rtc){ .clock = device_clock, .irq = through_hpet, .arg = &b->rtc_line };
 	rtc_power_on(&b->rtc, time(NULL));
 	b->pmtimer = (struct pmtimer){ .clock = device_clock, .arg = &b->pit_line, .width = 24 };
 	b->serial = (struct serial){ .clock = device_clock, .irq = device_irq, .out = console_out, .arg = &b->serial_line };
 	serial_power_on(&b->serial);
 	time_add(vmm, &b->pit, pit_next, pit_due);
 	time_add(vmm, &b->hpet, hpet_next, hpet_due);
+	time_add(vmm, &b->rtc, rtc_next, rtc_due);
 	time_add(vmm, &b->serial, serial_next, serial_due);
 	return ide_create(vmm);
 }
