@@ -154,9 +154,9 @@ static __u64 put_fadt(struct vmm *vmm)
 	struct facs facs = { .signature = "FACS", .length = sizeof(facs) };
 	struct fadt f = {
 		.sci_int = 9,
-		.pm1a_evt = PM_EVENT,
-		.pm1a_cnt = PM_CONTROL,
-		.pm_tmr = PM_TIMER,
+		.pm1a_evt = PM_BASE + PM1_STS,
+		.pm1a_cnt = PM_BASE + PM1_CNT,
+		.pm_tmr = PM_BASE + PM_TMR,
 		.pm1_evt_len = 4,
 		.pm1_cnt_len = 2,
 		.pm_tmr_len = 4,
@@ -167,9 +167,9 @@ static __u64 put_fadt(struct vmm *vmm)
 		.flags = FADT_WBINVD | FADT_NO_BUTTONS | FADT_NO_RTC_WAKE | FADT_RESET_REG,
 		.reset_reg = { SPACE_IO, 8, 0, 1, 0x64 },
 		.reset_value = 0xfe,
-		.x_pm1a_evt = { SPACE_IO, 32, 0, 2, PM_EVENT },
-		.x_pm1a_cnt = { SPACE_IO, 16, 0, 2, PM_CONTROL },
-		.x_pm_tmr = { SPACE_IO, 32, 0, 3, PM_TIMER },
+		.x_pm1a_evt = { SPACE_IO, 32, 0, 2, PM_BASE + PM1_STS },
+		.x_pm1a_cnt = { SPACE_IO, 16, 0, 2, PM_BASE + PM1_CNT },
+		.x_pm_tmr = { SPACE_IO, 32, 0, 3, PM_BASE + PM_TMR },
 	};
 
 	f.x_dsdt = f.dsdt = put_dsdt(vmm);

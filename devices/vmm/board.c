@@ -11,13 +11,12 @@
 #define PIT_GSI	   0
 #define SERIAL_GSI 4
 #define RTC_GSI	   8
+#define SCI_GSI	   9
 
 #define KBD_RESET	0xfe /* pulse the CPU's reset line */
 #define KBD_OUTPUT_BUFFER 0xd1
 #define PORT92_RESET	0x01
 #define CF9_RESET	0x04
-#define PM1_SCI_EN	0x0001
-#define PM1_SLP_EN	0x2000
 
 static __u64 device_clock(void *arg)
 {
@@ -90,10 +89,21 @@ static void serial_out(struct board *b, __u64 addr, __u64 val, __u32 len)
 	console_pump(b->vmm);
 }
 
-static __u64 pmtimer_in(struct board *b, __u64 addr, __u32 len)
+static __u64 pm_in(struct board *b, __u64 addr, __u32 len)
 {
-	(void)len;
-	return pmtimer_read(&b->pmtimer) >> (addr & 3) * 8;
+	return pmtimer_block_read(&b->pmtimer, addr - PM_BASE, len);
+}
+
+static void pm_out(struct board *b, __u64 addr, __u64 val, __u32 len)
+{
+	pmtimer_block_write(&b->pmtimer, addr - PM_BASE, val, len);
+}
+
+/* Of whatever type: the DSDT has only "off". */
+static void pm_sleep(void *arg, unsigned int type)
+{
+	(void)type;
+	vmm_end(((struct line *)arg)->vmm, VMM_OFF);
 }
 
 static __u64 hpet_in(struct board *b, __u64 addr, __u32 len)
@@ -114,29 +124,6 @@ static __u64 ide_in(struct board *b, __u64 addr, __u32 len)
 static void ide_out(struct board *b, __u64 addr, __u64 val, __u32 len)
 {
 	ide_port_write(&b->ide, addr, len, val);
-}
-
-/* ACPI's fixed registers, always in ACPI mode: no events, and a sleep of any type is "off". */
-static __u64 pm_in(struct board *b, __u64 addr, __u32 len)
-{
-	(void)len;
-	switch (addr) {
-	case PM_EVENT + 2: return b->pm_enable;
-	case PM_CONTROL: return b->pm_control | PM1_SCI_EN;
-	default: return 0;
-	}
-}
-
-static void pm_out(struct board *b, __u64 addr, __u64 val, __u32 len)
-{
-	(void)len;
-	if (addr == PM_EVENT + 2)
-		b->pm_enable = val;
-	if (addr != PM_CONTROL)
-		return;
-	b->pm_control = val & ~PM1_SLP_EN;
-	if (val & PM1_SLP_EN)
-		vmm_end(b->vmm, VMM_OFF);
 }
 
 /* Of the keyboard controller there is only what resets a PC. It never has data, and always room. */
@@ -188,7 +175,7 @@ static void exit_out(struct board *b, __u64 addr, __u64 val, __u32 len)
 }
 
 static const struct region regions[] = {
-	{ .name = "pmtimer", .first = PM_TIMER, .last = PM_TIMER + 3, .width = 4, .read = pmtimer_in },
+	{ .name = "pmtimer", .first = PM_BASE + PM_TMR, .last = PM_BASE + PM_TMR + 3, .width = 4, .read = pm_in, .write = pm_out },
 	{ .name = "hpet", .first = HPET_ADDR, .last = HPET_ADDR + HPET_LEN - 1, .mmio = true, .width = 8,
 	  .read = hpet_in, .write = hpet_out },
 	{ .name = "pit", .first = 0x40, .last = 0x43, .width = 1, .read = pit_in, .write = pit_out },
@@ -198,7 +185,7 @@ static const struct region regions[] = {
 	{ .name = "ide", .first = IDE_PRIMARY + IDE_CONTROL_AT, .last = IDE_PRIMARY + IDE_CONTROL_AT, .width = 1, .read = ide_in,
 	  .write = ide_out },
 	{ .name = "serial", .first = 0x3f8, .last = 0x3ff, .width = 1, .read = serial_in, .write = serial_out },
-	{ .name = "pm", .first = PM_EVENT, .last = PM_CONTROL + 1, .width = 2, .read = pm_in, .write = pm_out },
+	{ .name = "pm", .first = PM_BASE, .last = PM_BASE + PM_TMR - 1, .width = 4, .read = pm_in, .write = pm_out },
 	{ .name = "kbd", .first = 0x60, .last = 0x60, .width = 1, .read = kbd_in, .write = kbd_out },
 	{ .name = "kbd", .first = 0x64, .last = 0x64, .width = 1, .read = kbd_in, .write = kbd_out },
 	{ .name = "reset", .first = 0x92, .last = 0x92, .width = 1, .read = port92_in, .write = port92_out },
@@ -220,6 +207,7 @@ TIMER(serial)
 TIMER(pit)
 TIMER(hpet)
 TIMER(rtc)
+TIMER(pmtimer)
 
 /* Without a disk there is no channel: its ports read as ones. */
 static int ide_create(struct vmm *vmm)
@@ -270,12 +258,15 @@ int board_create(struct vmm *vmm)
 	hpet_power_on(&b->hpet);
 	b->rtc = (struct rtc){ .clock = device_clock, .irq = through_hpet, .arg = &b->rtc_line };
 	rtc_power_on(&b->rtc, time(NULL));
-	b->pmtimer = (struct pmtimer){ .clock = device_clock, .arg = &b->pit_line, .width = 24 };
+	b->pm_line = (struct line){ vmm, SCI_GSI };
+	b->pmtimer = (struct pmtimer){ .clock = device_clock, .irq = device_irq, .sleep = pm_sleep, .arg = &b->pm_line, .width = 24 };
+	pmtimer_power_on(&b->pmtimer);
 	b->serial = (struct serial){ .clock = device_clock, .irq = device_irq, .out = console_out, .arg = &b->serial_line };
 	serial_power_on(&b->serial);
 	time_add(vmm, &b->pit, pit_next, pit_due);
 	time_add(vmm, &b->hpet, hpet_next, hpet_due);
 	time_add(vmm, &b->rtc, rtc_next, rtc_due);
+	time_add(vmm, &b->pmtimer, pmtimer_next, pmtimer_due);
 	time_add(vmm, &b->serial, serial_next, serial_due);
 	return ide_create(vmm);
 }

@@ -12,10 +12,8 @@
 
 struct vmm;
 
-#define PM_EVENT   0x600 /* PM1a_STS, PM1a_EN */
-#define PM_CONTROL 0x604 /* PM1a_CNT */
-#define PM_TIMER   0x608
-#define HPET_ADDR  0xfed00000ULL
+#define PM_BASE	  0x600 /* the PM1 registers, and the timer */
+#define HPET_ADDR 0xfed00000ULL
 
 /* What a model's callbacks get: the VM, and the interrupt line of that device. */
 struct line {
@@ -30,7 +28,7 @@ struct disk {
 
 struct board {
 	struct vmm *vmm;
-	struct line pit_line, rtc_line, hpet_line, serial_line, ide_line;
+	struct line pit_line, rtc_line, hpet_line, serial_line, ide_line, pm_line;
 	struct pit pit;
 	struct rtc rtc;
 	struct hpet hpet;
@@ -38,7 +36,6 @@ struct board {
 	struct serial serial;
 	struct ide ide;
 	struct disk disk;
-	__u16 pm_enable, pm_control;
 	__u8 port92;
 };
 
