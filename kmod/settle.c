@@ -35,6 +35,7 @@ static struct iofilter_vcpu_slot *slot_new(const struct iofilter *f, struct kvm_
 		return NULL;
 	spin_lock_init(&s->lock);
 	s->vcpu = vcpu;
+	s->f = f;
 	s->req.vcpu = vcpu->vcpu_idx;
 	s->req.count = 1;
 	s->req.pit = f->flags & KVM_IOFILTER_F_PIT ? vcpu->kvm->arch.vpit : NULL;

@@ -16,6 +16,7 @@
 
 #define KVM_IOFILTER_NAME_LEN	16
 #define KVM_IOFILTER_MAX_RANGES 16
+#define KVM_IOFILTER_EVENTFDS	4
 
 /* kvm_iofilter_range.bus, the numbers of KVM's own enum kvm_bus. */
 enum kvm_iofilter_bus {
@@ -111,6 +112,17 @@ struct kvm_iofilter_pit_channel {
  * Return: 0; -EBUSY: the state is being changed; -EINVAL: no such offset, or no F_PIT.
  */
 
+/*
+ * A kfunc of the module, in ->read() and ->write():
+ *
+ *	int kvm_iofilter_signal(const struct kvm_iofilter_req *req, __u32 index);
+ *
+ * Adds 1 to the filter's eventfds[@index]: an alarm for who waits for it or, if that is an irqfd of the VM, an interrupt for the
+ * guest, which the vCPU may get before or after the access is done.
+ *
+ * Return: 0; -ENOENT: the filter has no such eventfd.
+ */
+
 #define KVM_IOFILTER_MAX_DELAY_NS 100000000ULL
 #define KVM_IOFILTER_DRAIN_MS 20
 
@@ -189,6 +201,11 @@ struct kvm_iofilter_ops {
 	__u32 pad;
 	char name[KVM_IOFILTER_NAME_LEN]; /* of the device; [a-z0-9_-]+, NUL-terminated */
 	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
+	/*
+	 * Eventfds for kvm_iofilter_signal(), in the file table of the process that creates the link. 0 or less: none. The filter holds
+	 * them until it is gone; an update does not look at the new ops' own.
+	 */
+	__s32 eventfds[KVM_IOFILTER_EVENTFDS];
 };
 
 #endif /* IOFILTER_OPS_H */

@@ -6,8 +6,8 @@
  * command is going to transfer; the filter answers (ide_own.h) what follows from that, and for whatever does not the VMM
  * takes the channel back, as the guest has left it, and goes on with its own model.
  */
-#ifndef IOFILTER_IDE_STATE_H
-#define IOFILTER_IDE_STATE_H
+#ifndef IOFILTER_IDE_CHANNEL_H
+#define IOFILTER_IDE_CHANNEL_H
 
 #include <iofilter/clock.h>
 #include <iofilter/ide_regs.h>
@@ -80,4 +80,4 @@ struct ide_own {
 	__u8 data[IDE_OWN_ROOM + 8] __attribute__((aligned(64)));
 };
 
-#endif /* IOFILTER_IDE_STATE_H */
+#endif /* IOFILTER_IDE_CHANNEL_H */
