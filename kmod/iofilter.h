@@ -163,6 +163,10 @@ void iofilter_unhold(struct iofilter *f);
 /* pit.c: a kfunc */
 int kvm_iofilter_pit(const struct kvm_iofilter_req *req, u32 channel_at, u32 lock_at, struct kvm_iofilter_pit_channel *to);
 
+/* see.c: kfuncs */
+int kvm_iofilter_line(const struct kvm_iofilter_req *req, u32 line_at);
+u64 kvm_iofilter_string(const struct kvm_iofilter_sample *sample, u32 at);
+
 /* debugfs.c */
 void iofilter_debugfs_init(void);
 void iofilter_debugfs_exit(void);

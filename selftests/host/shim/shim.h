@@ -201,7 +201,7 @@ struct kvm_vcpu {
 struct kvm {
 	int max_vcpus, created_vcpus;
 	struct kvm_vcpu **vcpus;
-	struct { s64 kvmclock_offset; void *vpit; } arch;
+	struct { s64 kvmclock_offset; void *vpit, *vioapic; } arch;
 };
 #define kvm_for_each_vcpu(i, v, kvm) for (i = 0; (int)i < (kvm)->created_vcpus && ((v) = (kvm)->vcpus[i], 1); i++)
 struct kvm_io_device { const struct kvm_io_device_ops *ops; };
