@@ -34,6 +34,11 @@
 #define IDE_DRQ	 0x08
 #define IDE_ERR	 0x01
 
+/* The status of a drive that is idle, of one that reads or writes a block, and of one that has it. */
+#define IDE_IDLE    (IDE_DRDY | IDE_DSC)
+#define IDE_LOOKING (IDE_IDLE | IDE_BSY)
+#define IDE_FOUND   (IDE_IDLE | IDE_DRQ)
+
 #define IDE_DEVICE_LBA	0x40
 #define IDE_DEVICE_DEV	0x10 /* the slave */
 #define IDE_DEVICE_ONES 0xa0 /* always 1 */
@@ -70,6 +75,11 @@
 #define IDE_AUDIT 64
 #define IDE_ABSENCE_MAX_NS 5000000ULL
 #define IDE_CALIBRATION 16
+/*
+ * QEMU's main loop begins a command anew, which an error of the disk had stopped together with the VM, and carries out SRST. In between
+ * the drive may look idle. For so long the main loop does not come to it.
+ */
+#define IDE_SETTLE_NS IOFILTER_NSEC_PER_SEC
 /* The drive's interrupt was so often where it is expected. */
 #define IDE_LINE_PROOFS 3
 
@@ -117,7 +127,8 @@ struct ide_watch {
 	__u64 version;	/* what was asked for in another one is not learnt */
 
 	__u32 phase;	/* enum ide_phase */
-	__u32 status;	/* STILL */
+	__u32 status;	/* STILL, if @status_known: a drive that is selected anew is idle, since the one before was, but no more is known */
+	__u32 status_known;
 	__u32 command;	/* the newest */
 	__u32 unit;	/* selected: 0, 1 or IDE_NO_UNIT */
 	__u64 sector;	/* WORKING, BLOCK: the block's first, if @by_lba */
@@ -128,7 +139,8 @@ struct ide_watch {
 	__u32 told;	/* .. and: an alternate status was read, whoever answered it */
 
 	__u32 open;	/* a command may be under way .. */
-	__u32 unsure;	/* .. and the VM was stopped in it: QEMU may begin it anew, after it has shown an idle drive */
+	__u32 unsure;	/* .. and the VM was stopped in it, or the drive reset: what is idle may change, until IDE_SETTLE_NS .. */
+	__u64 unsure_at; /* .. from here are over, and a command begins */
 	__u32 nien;	/* as far as known: IDE_CTL_NIEN, or 0 */
 	__u32 nien_known;
 	__u32 hob_clear; /* HOB is known to be 0 */
@@ -140,6 +152,7 @@ struct ide_watch {
 	/* What a read of a register shows while STILL, or with HOB; before, what was written. A bit of the masks for each. */
 	__u8 regs[IDE_NR_REGS], hob[IDE_NR_REGS];
 	__u32 known, hob_known;
+	__u32 counted;	/* .. and IDE_COUNT is all of it: QEMU keeps more of what was left of a long command than it shows */
 
 	__u64 shown_at;	/* when the VMM has shown the phase, or what it follows from */
 	__u32 credit;	/* answers until the next audit */
@@ -151,7 +164,7 @@ struct ide_watch {
 	__u32 fuse;	/* enum iofilter_fuse */
 	__u32 calibrating;
 	__u32 scaled;	/* the absence is calibrated, not given */
-	__u32 pad;
+	__u32 pad2;
 	__u64 absence;	/* out of KVM_RUN for less than this is no pause */
 	__u64 expiry;
 	__u64 best_bracket;

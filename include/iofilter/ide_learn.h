@@ -30,8 +30,8 @@ static inline void ide_learn_idle(struct ide_watch *w, __u8 status, __u64 now)
 	__u32 new = w->multiple_new;
 
 	if (w->phase == IDE_WORKING)
-		w->known = w->hob_known = 0;
-	if (w->command == IDE_CMD_SET_MULTIPLE && new && !(status & IDE_ERR))
+		w->known = w->hob_known = w->counted = 0;
+	if (w->command == IDE_CMD_SET_MULTIPLE && new && (status & (IDE_DRDY | IDE_ERR)) == IDE_DRDY)
 		w->multiple[new >> 8 & 1] = new & 0xff;
 	w->multiple_new = 0;
 	ide_still(w, status, now);
@@ -52,22 +52,25 @@ static inline void ide_learn_working(struct ide_watch *w, __u32 vcpu, __u32 reg,
 		w->shown_at = now;
 		if (w->by_lba)
 			w->end[unit] = iofilter_max(w->end[unit], w->sector + (ide_block(w) ?: 1));
-	} else if (status & IDE_ERR && !(status & IDE_DRQ)) {
+	} else if ((status & IDE_ERR && !(status & IDE_DRQ)) || !status) {
+		/* No status at all: there is no drive. */
 		ide_learn_idle(w, status, now);
 	} else {
 		/* The VM was stopped by an error of the disk. */
 		ide_lose(w);
-		w->unsure = 1;
+		ide_unsure(w, now);
 		return;
 	}
-	if (reg == IDE_ALT_STATUS && !ide_nien(w, IDE_CTL_NIEN))
+	if (reg == IDE_ALT_STATUS && w->armed && !ide_nien(w, IDE_CTL_NIEN))
 		ide_line_next(w, vcpu, IDE_LINE_HIGH);
 }
 
 /* The VMM has shown @status when asked at @now, and nothing has changed it since. */
 static inline void ide_learn_status(struct ide_watch *w, __u32 vcpu, __u32 reg, __u8 status, __u64 now)
 {
-	switch (w->phase) {
+	__u32 phase = w->phase;
+
+	switch (phase) {
 	case IDE_UNKNOWN:
 		if (!(status & (IDE_BSY | IDE_DRQ)) && !w->unsure)
 			ide_learn_idle(w, status, now);
@@ -76,26 +79,40 @@ static inline void ide_learn_status(struct ide_watch *w, __u32 vcpu, __u32 reg, 
 		ide_learn_working(w, vcpu, reg, status, now);
 		break;
 	default:
+		if (w->phase == IDE_STILL && !w->status_known) {
+			if (status & (IDE_BSY | IDE_DRQ))
+				ide_lose(w);
+			else
+				ide_learn_idle(w, status, now);
+			break;
+		}
 		if (status != (w->phase == IDE_STILL ? w->status : IDE_FOUND)) {
 			ide_mismatch(w);
 			return;
 		}
 		w->shown_at = now;
 	}
+	/* The drive has gone on by itself: what another vCPU was shown may be older. */
+	if (w->phase != phase) {
+		w->version++;
+		if (w->line_next)
+			w->line_version = w->version;
+	}
 	w->learnt++;
 }
 
 static inline void ide_learn_register(struct ide_watch *w, __u32 reg, __u8 val)
 {
-	if (w->phase != IDE_STILL || !(w->status & IDE_DRDY) || (!w->hob_clear && reg != IDE_DEVICE))
+	if (w->phase != IDE_STILL || !w->status_known || !(w->status & IDE_DRDY) || (!w->hob_clear && reg != IDE_DEVICE))
 		return;
 	if (ide_knows(w->known, IDE_BIT(reg)) && w->regs[reg & 7] != val) {
 		ide_mismatch(w);
 		return;
 	}
 	ide_set(w, reg, val);
-	if (reg == IDE_DEVICE)
-		w->unit = val & IDE_DEVICE_DEV ? 1 : 0;
+	/* A reset or a diagnosis of the slave leaves it selected and shows the master. */
+	if (reg == IDE_DEVICE && val & IDE_DEVICE_DEV)
+		w->unit = 1;
 	w->learnt++;
 }
 
@@ -151,10 +168,10 @@ static inline void ide_sample_locked(struct iofilter_ide *ide, struct ide_vcpu *
 
 	if (iofilter_load(w->missed)) {
 		iofilter_store(w->missed, 0);
-		ide_forget(w);
+		ide_missed(w, s->t1);
 	}
 	if (s->flags & KVM_IOFILTER_SAMPLE_MOVED) {
-		ide_away(w);
+		ide_away(w, s->t1);
 	} else if (s->flags & KVM_IOFILTER_SAMPLE_WRITE) {
 		if (!s->len)
 			ide_forget(w);

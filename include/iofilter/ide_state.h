@@ -7,11 +7,6 @@
 
 #define IDE_BIT(reg) (1U << ((reg) & 7))
 
-/* The status of a drive that has found a block, and of one that is looking for it. */
-#define IDE_FOUND   (IDE_DRDY | IDE_DSC | IDE_DRQ)
-#define IDE_LOOKING (IDE_DRDY | IDE_DSC | IDE_BSY)
-#define IDE_IDLE    (IDE_DRDY | IDE_DSC)
-
 /* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
 #define IDE_TRIES 256
 
@@ -36,7 +31,7 @@ static inline void ide_unlock(struct ide_watch *w)
 static inline void ide_lose(struct ide_watch *w)
 {
 	w->phase = IDE_UNKNOWN;
-	w->known = w->hob_known = 0;
+	w->known = w->hob_known = w->counted = 0;
 	w->unit = IDE_NO_UNIT;
 	w->version++;
 }
@@ -52,11 +47,28 @@ static inline void ide_forget(struct ide_watch *w)
 	w->line_next = IDE_LINE_ANY;
 }
 
-/* The VM may have been stopped, reset, or given another state. */
-static inline void ide_away(struct ide_watch *w)
+/* What is idle now need not stay so. */
+static inline void ide_unsure(struct ide_watch *w, __u64 now)
 {
-	if (w->open && IOFILTER_CLAUSE(IDE_UNSURE))
-		w->unsure = 1;
+	if (!IOFILTER_CLAUSE(IDE_UNSURE))
+		return;
+	w->unsure = 1;
+	w->unsure_at = now;
+}
+
+/* Any access may have been made, a reset of the drive among them. */
+static inline void ide_missed(struct ide_watch *w, __u64 now)
+{
+	ide_forget(w);
+	w->open = 1;
+	ide_unsure(w, now);
+}
+
+/* The VM may have been stopped, reset, or given another state. */
+static inline void ide_away(struct ide_watch *w, __u64 now)
+{
+	if (w->open)
+		ide_unsure(w, now);
 	ide_forget(w);
 	w->suspicions++;
 }
@@ -117,7 +129,7 @@ static inline int ide_range(struct ide_watch *w)
 {
 	int ext = ide_is_ext(w->command);
 
-	if (!ide_knows(w->known, IDE_BIT(IDE_COUNT)) || (ext && !ide_knows(w->hob_known, IDE_BIT(IDE_COUNT))))
+	if (!w->counted || (ext && !ide_knows(w->hob_known, IDE_BIT(IDE_COUNT))))
 		return -1;
 	w->left = w->regs[IDE_COUNT];
 	if (ext)
@@ -144,6 +156,7 @@ static inline void ide_set(struct ide_watch *w, __u32 reg, __u8 val)
 static inline void ide_read_done(struct ide_watch *w)
 {
 	ide_set(w, IDE_COUNT, 0);
+	w->counted = 1;
 	ide_set(w, IDE_ERROR, 0);
 	if (!w->by_lba) {
 		w->known &= ~(IDE_LBA_REGS | IDE_BIT(IDE_DEVICE));
@@ -165,6 +178,7 @@ static inline void ide_still(struct ide_watch *w, __u8 status, __u64 now)
 {
 	w->phase = IDE_STILL;
 	w->status = status;
+	w->status_known = 1;
 	w->open = 0;
 	w->shown_at = now;
 }
@@ -205,16 +219,17 @@ static inline void ide_taken(struct ide_watch *w, __u32 elements, __u32 len, __u
 static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 {
 	/* It is carried out if a drive is there, and idle. */
-	int taken = w->phase == IDE_STILL && w->status & IDE_DRDY && w->unit != IDE_NO_UNIT;
+	int taken = w->phase == IDE_STILL && (!w->status_known || w->status & IDE_DRDY) && w->unit != IDE_NO_UNIT && !w->unsure;
 
 	w->command = val;
 	w->multiple_new = 0;
 	w->open = 1;
-	w->unsure = 0;
+	if (w->unsure && now - w->unsure_at >= IDE_SETTLE_NS)
+		w->unsure = 0;
 	w->hob_clear = 1;
 	w->low = ide_nien(w, IDE_CTL_NIEN);
 	w->pos = 0;
-	if (taken && val == IDE_CMD_SET_MULTIPLE && ide_knows(w->known, IDE_BIT(IDE_COUNT)))
+	if (taken && val == IDE_CMD_SET_MULTIPLE && w->counted)
 		w->multiple_new = w->regs[IDE_COUNT] | (w->unit << 8);
 	if (!taken || !ide_keeps_mode(val))
 		w->multiple[0] = w->multiple[1] = 0;
@@ -227,18 +242,20 @@ static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 	}
 	w->phase = IDE_WORKING;
 	w->shown_at = now;
-	w->armed = 1;
+	w->armed = w->status_known;
 	/* Whether there are such sectors at all is not known. */
 	w->told = 1;
 }
 
 /* A write to the control register. */
-static inline void ide_control(struct ide_watch *w, __u8 val)
+static inline void ide_control(struct ide_watch *w, __u8 val, __u64 now)
 {
 	if (val & IDE_CTL_SRST || w->phase == IDE_WORKING)
 		ide_lose(w);
 	if (val & IDE_CTL_SRST) {
 		w->open = 1;
+		/* A drive that has data can be read on meanwhile, and is idle then; one that is not there never shows that it is busy. */
+		ide_unsure(w, now);
 		w->multiple[0] = w->multiple[1] = 0;
 	}
 	w->nien = val & IDE_CTL_NIEN;
@@ -261,15 +278,20 @@ static inline void ide_set_register(struct ide_watch *w, __u32 reg, __u8 val)
 	}
 	w->hob_clear = 1;
 	if (reg == IDE_DEVICE) {
-		/* Another drive has a status and registers of its own. */
-		if (unit != w->unit && IOFILTER_CLAUSE(IDE_UNIT))
+		/* Another drive has a status and registers of its own. It is idle, or this one would not have been left. */
+		if (unit != w->unit && IOFILTER_CLAUSE(IDE_UNIT)) {
 			ide_lose(w);
+			w->phase = w->unsure ? IDE_UNKNOWN : IDE_STILL;
+			w->status_known = 0;
+		}
 		w->unit = unit;
 		ide_set(w, IDE_DEVICE, val | IDE_DEVICE_ONES);
 	} else if (reg != IDE_FEATURES) {
 		w->hob[reg & 7] = w->regs[reg & 7];
 		w->hob_known = (w->hob_known & ~IDE_BIT(reg)) | (w->known & IDE_BIT(reg));
 		ide_set(w, reg, val);
+		if (reg == IDE_COUNT)
+			w->counted = 1;
 	}
 }
 

@@ -40,11 +40,13 @@ static inline void ide_landed(struct ide_watch *w, struct ide_vcpu *v)
 }
 
 /* An access that goes to the VMM and changes something. */
-static inline void ide_flies(struct ide_watch *w, struct ide_vcpu *v, int busy, __u32 flight)
+static inline void ide_flies(struct ide_watch *w, struct ide_vcpu *v, const struct kvm_iofilter_req *req, __u32 flight)
 {
+	int busy = req->flags & KVM_IOFILTER_REQ_BUSY && IOFILTER_CLAUSE(IDE_BUSY);
+
 	/* In which order they come to the VMM is not known. */
-	if ((busy && IOFILTER_CLAUSE(IDE_BUSY)) || (w->flying && IOFILTER_CLAUSE(IDE_OVERLAP)))
-		ide_forget(w);
+	if (busy || (w->flying && IOFILTER_CLAUSE(IDE_OVERLAP)))
+		ide_missed(w, req->now);
 	w->version++;
 	v->flying = flight;
 	w->flying++;
@@ -76,9 +78,13 @@ static inline void ide_line_check(struct ide_watch *w, const struct kvm_iofilter
 		w->line_proofs += w->line_proofs < 2 * IDE_LINE_PROOFS;
 		return;
 	}
-	if (w->line_proofs >= 2 * IDE_LINE_PROOFS)
+	/* nIEN may be set; and another drive may have raised it since, as a CD does that is ejected. */
+	if (next == IDE_LINE_HIGH && !w->nien_known)
+		return;
+	if (w->line_proofs < 2 * IDE_LINE_PROOFS)
+		w->line_proofs = 0;
+	else if (next == IDE_LINE_HIGH)
 		ide_mismatch(w);
-	w->line_proofs = 0;
 }
 
 static inline void ide_line_next(struct ide_watch *w, __u32 vcpu, enum ide_line next)
@@ -101,12 +107,12 @@ static inline int ide_enter(struct ide_watch *w, struct ide_vcpu *v, const struc
 
 	if (iofilter_load(w->missed)) {
 		iofilter_store(w->missed, 0);
-		ide_forget(w);
+		ide_missed(w, req->now);
 	}
 	ide_landed(w, v);
 	v->asked = 0;
 	if (away)
-		ide_away(w);
+		ide_away(w, req->now);
 	ide_line_check(w, req, level);
 	return away;
 }
@@ -131,7 +137,7 @@ static inline enum iofilter_verdict ide_status(struct ide_watch *w, __u32 reg, i
 	switch (w->phase) {
 	case IDE_STILL:
 		*val = w->status;
-		return IOFILTER_ANSWERED;
+		return w->status_known ? IOFILTER_ANSWERED : IOFILTER_PUNT_UNPROVEN;
 	case IDE_BLOCK:
 		*val = IDE_FOUND;
 		return IOFILTER_ANSWERED;
@@ -141,13 +147,11 @@ static inline enum iofilter_verdict ide_status(struct ide_watch *w, __u32 reg, i
 		if (w->armed && ide_nien(w, 0) && line == 0)
 			return IOFILTER_ANSWERED;
 		/* Nobody can know how long it takes; but it does look, if there is such a block. */
-		if (reg == IDE_ALT_STATUS && IOFILTER_CLAUSE(IDE_ONCE) ? !w->told && w->armed : w->armed)
-			if (ide_nien(w, IDE_CTL_NIEN) && w->by_lba && block &&
-			    (w->sector + block <= w->end[unit] || !IOFILTER_CLAUSE(IDE_END))) {
-				w->told = 1;
-				return IOFILTER_ANSWERED;
-			}
-		return IOFILTER_PUNT_VOLATILE;
+		if (reg != IDE_ALT_STATUS || !w->armed || (w->told && IOFILTER_CLAUSE(IDE_ONCE)) || !ide_nien(w, IDE_CTL_NIEN) ||
+		    !w->by_lba || !block || (w->sector + block > w->end[unit] && IOFILTER_CLAUSE(IDE_END)))
+			return IOFILTER_PUNT_VOLATILE;
+		w->told = 1;
+		return IOFILTER_ANSWERED;
 	default:
 		return IOFILTER_PUNT_UNPROVEN;
 	}
@@ -160,7 +164,7 @@ static inline enum iofilter_verdict ide_show(struct ide_watch *w, __u32 reg, int
 
 	if (reg == IDE_STATUS || reg == IDE_ALT_STATUS) {
 		why = ide_status(w, reg, line, val);
-	} else if (w->phase != IDE_STILL || !(w->status & IDE_DRDY) || !ide_knows(w->known, IDE_BIT(reg)) ||
+	} else if (w->phase != IDE_STILL || !w->status_known || !(w->status & IDE_DRDY) || !ide_knows(w->known, IDE_BIT(reg)) ||
 		   (!w->hob_clear && IOFILTER_CLAUSE(IDE_HOB) && reg != IDE_DEVICE)) {
 		why = IOFILTER_PUNT_UNPROVEN;
 	} else {
@@ -186,7 +190,7 @@ static inline void ide_read_punted(struct ide_watch *w, struct ide_vcpu *v, cons
 	int busy = req->flags & KVM_IOFILTER_REQ_BUSY;
 
 	if (reg == IDE_STATUS) {
-		ide_flies(w, v, busy, IDE_FLIES);
+		ide_flies(w, v, req, IDE_FLIES);
 		w->low = ide_nien(w, IDE_CTL_NIEN);
 		w->armed = 0;
 	}
@@ -209,12 +213,12 @@ static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, st
 	enum iofilter_verdict why;
 
 	if (reg == IDE_DATA && req->len <= 4) {
-		ide_flies(w, v, busy, IDE_FLIES_DATA);
+		ide_flies(w, v, req, IDE_FLIES_DATA);
 		return IOFILTER_PUNT_VOLATILE;
 	}
 	if (reg < 0 || req->len != 1 || req->flags & KVM_IOFILTER_REQ_STRING) {
 		if (ide_touches(ide, req)) {
-			ide_flies(w, v, busy, IDE_FLIES);
+			ide_flies(w, v, req, IDE_FLIES);
 			ide_lose(w);
 		}
 		return IOFILTER_PUNT_SHAPE;
@@ -277,13 +281,13 @@ static inline void ide_write_locked(struct iofilter_ide *ide, struct ide_vcpu *v
 	ide_enter(w, v, req, level);
 	if (!ide_touches(ide, req))
 		return;
-	ide_flies(w, v, req->flags & KVM_IOFILTER_REQ_BUSY, IDE_FLIES);
+	ide_flies(w, v, req, IDE_FLIES);
 	if ((reg == IDE_DATA && req->len > 1) || (req->flags & KVM_IOFILTER_REQ_STRING && reg == IDE_DATA))
 		ide_set_register(w, IDE_DATA, 0);
 	else if (reg < 0 || req->len != 1 || req->flags & KVM_IOFILTER_REQ_STRING)
-		ide_forget(w);
+		ide_missed(w, req->now);
 	else if (reg == IDE_CONTROL)
-		ide_control(w, req->val);
+		ide_control(w, req->val, req->now);
 	else if (reg == IDE_COMMAND)
 		ide_command(w, req->val, req->now);
 	else
