@@ -170,6 +170,10 @@ int iofilter_events_get(struct iofilter *f, const __s32 *fds);
 void iofilter_events_put(struct iofilter *f);
 int kvm_iofilter_signal(const struct kvm_iofilter_req *req, u32 index);
 
+/* see.c: kfuncs */
+int kvm_iofilter_line(const struct kvm_iofilter_req *req, u32 line_at);
+u64 kvm_iofilter_string(const struct kvm_iofilter_sample *sample, u32 at);
+
 /* debugfs.c */
 void iofilter_debugfs_init(void);
 void iofilter_debugfs_exit(void);

@@ -203,6 +203,8 @@ static int stub_quiesce(int last)
 BTF_KFUNCS_START(iofilter_kfuncs)
 BTF_ID_FLAGS(func, kvm_iofilter_pit, KF_TRUSTED_ARGS)
 BTF_ID_FLAGS(func, kvm_iofilter_signal, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, kvm_iofilter_line, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, kvm_iofilter_string, KF_TRUSTED_ARGS)
 BTF_KFUNCS_END(iofilter_kfuncs)
 
 static const struct btf_kfunc_id_set iofilter_kfunc_set = {
