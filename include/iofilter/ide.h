@@ -46,9 +46,10 @@ enum ide_phase {
 	IDE_BLOCK, /* .. and has it: status 0x58 until the guest has read the last of it */
 };
 
-/* A vCPU's access that is with the VMM and changes something. */
+/* A vCPU's access that is with the VMM. */
 enum ide_flight {
 	IDE_LANDED,
+	IDE_READS, /* and changes nothing */
 	IDE_FLIES,
 	IDE_FLIES_DATA, /* a read of data; of how much is known when it is done */
 };
@@ -65,7 +66,7 @@ struct ide_vcpu {
 	__u64 answered;
 	__u64 asked_version; /* of the newest punted read of a register; see ide_watch.version */
 	__u32 asked;	/* which, + 1; 0: none */
-	__u32 flying;	/* enum ide_flight */
+	__u32 flight;	/* enum ide_flight */
 	__u64 reserved[5];
 };
 
@@ -78,7 +79,8 @@ struct ide_watch {
 	__u32 lock;	/* 0 or 1, a try-lock */
 	__u32 missed;	/* an access could not have it. Atomic */
 	__u32 blind;	/* a vCPU beyond the table is there. Atomic */
-	__s32 flying;	/* vCPUs with an access under way that changes something */
+	__s32 flying;	/* vCPUs with an access under way that changes something .. */
+	__s32 reading;	/* .. and with one that shows something */
 	__u64 version;	/* what was asked for in another one is not learnt */
 
 	__u32 phase;	/* enum ide_phase */

@@ -150,11 +150,11 @@ static inline void ide_data_done(struct ide_watch *w, struct ide_vcpu *v, const 
 {
 	__u64 elements = s->flags & KVM_IOFILTER_SAMPLE_STRING ? s->val : 1;
 
-	if (v->flying != IDE_FLIES_DATA || s->flags & KVM_IOFILTER_SAMPLE_OTHER || elements > 1024) {
+	if (v->flight != IDE_FLIES_DATA || s->flags & KVM_IOFILTER_SAMPLE_OTHER || elements > 1024) {
 		ide_landed(w, v);
 		return;
 	}
-	v->flying = IDE_FLIES;
+	v->flight = IDE_FLIES;
 	ide_landed(w, v);
 	if (w->phase == IDE_BLOCK && w->command == IDE_CMD_IDENTIFY && !w->pos && elements * s->len == IDE_SECTOR)
 		ide_learn_identify(w, s);

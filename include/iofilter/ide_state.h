@@ -269,7 +269,7 @@ static inline void ide_set_register(struct ide_watch *w, __u32 reg, __u8 val)
 {
 	__u32 unit = val & IDE_DEVICE_DEV ? 1 : 0;
 
-	if (w->phase == IDE_BLOCK && IOFILTER_CLAUSE(IDE_IGNORED))
+	if (w->phase == IDE_BLOCK)
 		return;
 	if (w->phase != IDE_STILL || reg == IDE_DATA) {
 		if (w->phase != IDE_STILL)

@@ -28,27 +28,35 @@ static inline int ide_punt(struct iofilter_ide *ide, __u32 why)
 	return 0;
 }
 
-/* What a vCPU's access under way does is done. */
+/* The order of this access and others is not known. */
+static inline int ide_busy(const struct kvm_iofilter_req *req)
+{
+	return req->flags & KVM_IOFILTER_REQ_BUSY && IOFILTER_CLAUSE(IDE_BUSY);
+}
+
+/* A vCPU's access under way is done. */
 static inline void ide_landed(struct ide_watch *w, struct ide_vcpu *v)
 {
-	if (!v->flying)
-		return;
-	if (v->flying == IDE_FLIES_DATA && w->phase != IDE_STILL)
+	/* What it has shown need not be learnt: it may be that the block is there. */
+	if (v->flight == IDE_READS && w->phase == IDE_WORKING && IOFILTER_CLAUSE(IDE_SHOWN))
+		w->told = 1;
+	if (v->flight == IDE_READS)
+		w->reading--;
+	else if (v->flight != IDE_LANDED)
+		w->flying--;
+	if (v->flight == IDE_FLIES_DATA && w->phase != IDE_STILL)
 		ide_lose(w);
-	v->flying = IDE_LANDED;
-	w->flying--;
+	v->flight = IDE_LANDED;
 }
 
 /* An access that goes to the VMM and changes something. */
 static inline void ide_flies(struct ide_watch *w, struct ide_vcpu *v, const struct kvm_iofilter_req *req, __u32 flight)
 {
-	int busy = req->flags & KVM_IOFILTER_REQ_BUSY && IOFILTER_CLAUSE(IDE_BUSY);
-
 	/* In which order they come to the VMM is not known. */
-	if (busy || (w->flying && IOFILTER_CLAUSE(IDE_OVERLAP)))
+	if (ide_busy(req) || (w->flying && IOFILTER_CLAUSE(IDE_OVERLAP)))
 		ide_missed(w, req->now);
 	w->version++;
-	v->flying = flight;
+	v->flight = flight;
 	w->flying++;
 }
 
@@ -68,7 +76,7 @@ static inline void ide_line_check(struct ide_watch *w, const struct kvm_iofilter
 	if (!next || w->line_vcpu != req->vcpu)
 		return;
 	w->line_next = IDE_LINE_ANY;
-	if (w->line_version != w->version || w->flying || level < 0 || req->flags & KVM_IOFILTER_REQ_BUSY)
+	if (w->line_version != w->version || w->flying || level < 0 || ide_busy(req))
 		return;
 	if (level == (next == IDE_LINE_HIGH)) {
 		if (next == IDE_LINE_HIGH) {
@@ -146,8 +154,8 @@ static inline enum iofilter_verdict ide_status(struct ide_watch *w, __u32 reg, i
 		/* It would raise INTRQ. */
 		if (w->armed && ide_nien(w, 0) && line == 0)
 			return IOFILTER_ANSWERED;
-		/* Nobody can know how long it takes; but it does look, if there is such a block. */
-		if (reg != IDE_ALT_STATUS || !w->armed || (w->told && IOFILTER_CLAUSE(IDE_ONCE)) || !ide_nien(w, IDE_CTL_NIEN) ||
+		/* Nobody can know how long it takes, unless he is shown; but it does look, if there is such a block. */
+		if (reg != IDE_ALT_STATUS || !w->armed || (w->reading && IOFILTER_CLAUSE(IDE_READING)) || (w->told && IOFILTER_CLAUSE(IDE_ONCE)) || !ide_nien(w, IDE_CTL_NIEN) ||
 		    !w->by_lba || !block || (w->sector + block > w->end[unit] && IOFILTER_CLAUSE(IDE_END)))
 			return IOFILTER_PUNT_VOLATILE;
 		w->told = 1;
@@ -187,16 +195,17 @@ static inline void ide_ask(struct ide_watch *w, struct ide_vcpu *v, __u32 reg)
 /* A read of one register goes to the VMM. */
 static inline void ide_read_punted(struct ide_watch *w, struct ide_vcpu *v, const struct kvm_iofilter_req *req, __u32 reg, int level)
 {
-	int busy = req->flags & KVM_IOFILTER_REQ_BUSY;
-
 	if (reg == IDE_STATUS) {
 		ide_flies(w, v, req, IDE_FLIES);
 		w->low = ide_nien(w, IDE_CTL_NIEN);
 		w->armed = 0;
+	} else {
+		v->flight = IDE_READS;
+		w->reading++;
 	}
 	if (w->phase == IDE_WORKING)
 		w->told = 1;
-	if (!busy && w->flying == (v->flying != IDE_LANDED))
+	if (!ide_busy(req) && w->flying == (v->flight == IDE_FLIES))
 		ide_ask(w, v, reg);
 	/* It was raised, and nothing raises it anew before the guest has read the block. */
 	if (reg == IDE_STATUS && w->phase == IDE_BLOCK && level == 1 && !w->pos)
@@ -209,7 +218,6 @@ static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, st
 {
 	struct ide_watch *w = &ide->watch;
 	int away = ide_enter(w, v, req, level), reg = ide_register(ide, req->addr);
-	int busy = req->flags & KVM_IOFILTER_REQ_BUSY;
 	enum iofilter_verdict why;
 
 	if (reg == IDE_DATA && req->len <= 4) {
@@ -225,7 +233,7 @@ static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, st
 	}
 	if (w->fuse)
 		why = IOFILTER_PUNT_FUSE;
-	else if (busy || (w->flying && IOFILTER_CLAUSE(IDE_FLYING)))
+	else if (ide_busy(req) || (w->flying && IOFILTER_CLAUSE(IDE_FLYING)))
 		why = IOFILTER_PUNT_BUSY;
 	else
 		why = ide_show(w, reg, ide_line_known(w, level), req->now, val);

@@ -252,6 +252,52 @@ static void partial(void)
 	WANT(in(ALT) && GOT == 0x50);
 }
 
+/* Another vCPU is being shown the block, or was, and nobody knows what. */
+static void another_looks(void)
+{
+	u32 i;
+
+	for (i = 0; i < 2; i++) {
+		begin(1);
+		in(IDE_STATUS);
+		polled(999, 1, IDE_CMD_READ, 1);
+		out(IDE_CONTROL, IDE_CTL_NIEN);
+		in(IDE_STATUS);
+		task(10, 2);
+		out(IDE_COMMAND, IDE_CMD_READ);
+		sim_complete(false);
+		sim_access(1, false, PORT(ALT), 0, 1, 1, 1);
+		sim_step(1);
+		in(IDE_STATUS);
+		data(2, 256);
+		sim_complete(false);
+		sim_step(1);
+		sim_step(1);
+		if (i) {
+			sim_finish(1, 500);
+			sim_whole(1, true, NO_PORT, 0, 1, 1);
+		}
+		WANT(!in(ALT) && GOT == 0x58);
+		sim_finish(1, 500);
+	}
+}
+
+/* Attached while a vCPU is in the VMM with a command. */
+static void attached(void)
+{
+	begin(1);
+	task(10, 1);
+	sim_access(1, true, PORT(IDE_COMMAND), IDE_CMD_READ, 1, 1, 1);
+	sim_step(1);
+	sim_step(1);
+	iofilter_slots_free(&sim.f);
+	sim_attach();
+	in(ALT);
+	WANT(!in(ALT));
+	sim_finish(1, 500);
+	WANT(!in(ALT) && GOT == 0xd0);
+}
+
 /* What others do is found at an audit, and ends it. */
 static void fuse(void)
 {
@@ -286,6 +332,8 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
 	{ "a CD ejected", ejected },
 	{ "stopped, loaded, reset", reset },
 	{ "a part of a block", partial },
+	{ "another looks", another_looks },
+	{ "attached", attached },
 	{ "audit, fuse, expiry", fuse },
 };
 
@@ -408,6 +456,7 @@ void sim_stopped(void)
 /* Return: the op that failed, or -1. */
 static int run(const struct program *p)
 {
+	sim.failure[0] = 0;
 	sim_begin(p->vcpus, p->master, p->slave, 1000, p->line);
 	running = p;
 	if (p->warm && !p->line)

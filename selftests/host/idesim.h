@@ -140,13 +140,11 @@ static void sim_attach(void)
 
 static void sim_begin(int vcpus, enum kind master, enum kind slave, u64 sectors, u32 line)
 {
-	bool trace = sim.trace;
 	int i;
 
 	if (sim.f.slots)
 		iofilter_slots_free(&sim.f);
-	memset(&sim, 0, sizeof(sim));
-	sim.trace = trace;
+	memset(&sim, 0, offsetof(struct sim, trace));
 	sim.line = line;
 	sim_now = 1000 * MS;
 	sim.kvm.max_vcpus = sim.kvm.created_vcpus = vcpus;
