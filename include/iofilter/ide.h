@@ -102,6 +102,11 @@ struct ide_watch {
 	__u32 nien_known;
 	__u32 hob_clear; /* HOB is known to be 0 */
 	__u32 low;	/* INTRQ is low, and nIEN keeps it so */
+	/*
+	 * INTRQ was lowered since anything was forgotten. After a load of a state KVM shows its lines as low, whatever the interrupt
+	 * controllers remember of them; if nobody lowers it, they take no next rise for one.
+	 */
+	__u32 lowered;
 	__u32 multiple_new; /* what SET MULTIPLE has asked for */
 	__u32 multiple[2]; /* by unit: sectors of a block of READ MULTIPLE; 0: not known */
 	__u64 end[2];	/* by unit: it has so many sectors, at least */

@@ -43,6 +43,7 @@ static inline void ide_forget(struct ide_watch *w)
 	w->nien_known = 0;
 	w->hob_clear = 0;
 	w->low = 0;
+	w->lowered = 0;
 	w->multiple[0] = w->multiple[1] = 0;
 	w->line_next = IDE_LINE_ANY;
 }
@@ -228,6 +229,7 @@ static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 		w->unsure = 0;
 	w->hob_clear = 1;
 	w->low = ide_nien(w, IDE_CTL_NIEN);
+	w->lowered = 1;
 	w->pos = 0;
 	if (taken && val == IDE_CMD_SET_MULTIPLE && w->counted)
 		w->multiple_new = w->regs[IDE_COUNT] | (w->unit << 8);

@@ -138,7 +138,7 @@ static inline enum iofilter_verdict ide_status(struct ide_watch *w, __u32 reg, i
 {
 	__u32 block = ide_block(w), unit = w->unit & 1;
 	/* What a read of the status lowers is low. */
-	int low = w->low || line == 0;
+	int low = w->low || (line == 0 && (w->lowered || !IOFILTER_CLAUSE(IDE_LOWERED)));
 
 	if (reg == IDE_STATUS && !low && IOFILTER_CLAUSE(IDE_INTRQ))
 		return w->phase == IDE_UNKNOWN ? IOFILTER_PUNT_UNPROVEN : IOFILTER_PUNT_VOLATILE;
@@ -198,6 +198,7 @@ static inline void ide_read_punted(struct ide_watch *w, struct ide_vcpu *v, cons
 	if (reg == IDE_STATUS) {
 		ide_flies(w, v, req, IDE_FLIES);
 		w->low = ide_nien(w, IDE_CTL_NIEN);
+		w->lowered = 1;
 		w->armed = 0;
 	} else {
 		v->flight = IDE_READS;

@@ -220,6 +220,17 @@ static void reset(void)
 		WANT(in(ALT));
 		WANT(!in(IDE_LBA_LOW));
 	}
+	/* Saved with an interrupt that nobody has seen to. */
+	begin(0);
+	ide.watch.line_proofs = 2 * IDE_LINE_PROOFS;
+	sim.saved.intrq = true;
+	in(IDE_STATUS);
+	WANT(in(IDE_STATUS));
+	sim_pause(200 * US, LOAD);
+	in(ALT);
+	WANT(in(ALT));
+	WANT(!in(IDE_STATUS));
+	WANT(in(IDE_STATUS));
 	/* An error of the disk stops the VM, and QEMU begins anew: not before it has shown an idle drive. */
 	begin(1);
 	in(IDE_STATUS);

@@ -45,6 +45,7 @@ static struct sim {
 	struct iofilter f;
 	struct channel device, saved;
 	u32 line; /* KVM's line: 0 the drive's, 1 none, 2 low whatever the drive does, 3 high */
+	bool level, followed; /* .. and its level; what INTRQ was when that was set */
 	u64 main_loop; /* when the VMM's main loop was there last */
 	bool trace;
 	char failure[300];
@@ -94,7 +95,7 @@ int kvm_iofilter_line(const struct kvm_iofilter_req *req, u32 line_at)
 		sim_fail("line at %u is asked for", line_at);
 	if (!req->ioapic)
 		return -ENOENT;
-	return sim.line == 0 ? sim.device.intrq : sim.line == 3;
+	return sim.line == 0 ? sim.level : sim.line == 3;
 }
 
 u64 kvm_iofilter_string(const struct kvm_iofilter_sample *sample, u32 at)
@@ -186,6 +187,8 @@ static void note(void)
 	const struct channel *c = &sim.device;
 	int i;
 
+	if (sim.followed != c->intrq)
+		sim.level = sim.followed = c->intrq;
 	for (i = 0; i < sim.kvm.created_vcpus; i++) {
 		struct vcpu *v = &sim.vcpus[i];
 		int reg = reg_of(v->port);
@@ -427,6 +430,9 @@ static void sim_pause(u64 ns, enum sim_stop how)
 			if (sim.saved.drives[i].aio >= AIO_RETRY_READ)
 				sim.saved = *c;
 		c->hidden = false;
+		/* The interrupt controllers have what they had. KVM's line begins anew. */
+		sim.level = false;
+		sim.followed = c->intrq;
 	}
 	sim_now += ns;
 	sim.main_loop = sim_now;
