@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 #include <linux/types.h>
-#include <iofilter/ide_state.h>
+#include <iofilter/ide_channel.h>
 
 #define IDE_MULT_MAX 16
 

@@ -15,7 +15,7 @@
 #ifndef IOFILTER_IDE_OWN_H
 #define IOFILTER_IDE_OWN_H
 
-#include <iofilter/ide_state.h>
+#include <iofilter/ide_channel.h>
 
 /* Raises the interrupt; given by the includer. */
 static inline void ide_own_signal(struct ide_own *o, const struct kvm_iofilter_req *req);

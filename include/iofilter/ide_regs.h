@@ -32,6 +32,11 @@
 #define IDE_DRQ	 0x08
 #define IDE_ERR	 0x01
 
+/* The status of a drive that is idle, of one that reads or writes a block, and of one that has it. */
+#define IDE_IDLE    (IDE_DRDY | IDE_DSC)
+#define IDE_LOOKING (IDE_IDLE | IDE_BSY)
+#define IDE_FOUND   (IDE_IDLE | IDE_DRQ)
+
 #define IDE_ABRT 0x04 /* of the error register */
 
 #define IDE_DEVICE_LBA	0x40

@@ -22,7 +22,7 @@
 #include <sched.h>
 #include <string.h>
 #include <time.h>
-#include <iofilter/ide_state.h>
+#include <iofilter/ide_channel.h>
 
 /*
  * A string of another vCPU is over within microseconds, unless that vCPU is preempted. Or it has ended long ago, when the guest's RCX has

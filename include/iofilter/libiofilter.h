@@ -192,6 +192,10 @@ struct iofilter_info {
 	__u32 published; /* the VMM tells the time */
 	__u64 changes;	 /* registers that changed by themselves, and are not answered any more */
 
+	/* An IDE channel: of the above what a device of registers has; changes counts answers of the VMM that were not expected. */
+	__u32 drive;	 /* 0: none; 1: not known, 2: idle, 3: at work, 4: has data for the guest */
+	__u32 line;	 /* of KVM's IOAPIC, where it is known to be the drive's interrupt; else 0 */
+
 	/* A table: of the above only verdicts, reads, addr and absence. */
 	__u32 rules;
 	__u64 forgotten; /* how often what the guest's writes have told became unknown */

@@ -81,6 +81,10 @@ int pit_clock_set(struct iofilter_pit *p, enum iofilter_clock_op op);
 int speaker_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
 void speaker_describe(const void *state, struct iofilter_info *info);
 
+/* device_ide.c */
+int ide_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void ide_describe(const void *state, struct iofilter_info *info);
+
 /* object.c: programs and maps, loaded but not attached. */
 enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };
 
