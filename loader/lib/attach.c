@@ -169,6 +169,22 @@ void *iofilter_state(const struct iofilter *f)
 	return f->o.state;
 }
 
+int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value)
+{
+	return clock_change(f->o.device, f->o.state, op, value);
+}
+
+int iofilter_info_get(const struct iofilter *f, struct iofilter_info *info)
+{
+	*info = (struct iofilter_info){ .pid = f->pid, .link_id = f->link_id, .end = iofilter_ended(f), .nr_ranges = f->o.ops.nr_ranges };
+	memcpy(info->device, f->o.ops.name, sizeof(info->device));
+	memcpy(info->ranges, f->o.ops.ranges, sizeof(info->ranges));
+	if (f->o.state_fd < 0)
+		return lib_fail(-EOPNOTSUPP, "%s has no state that is known here", f->o.ops.name);
+	info_from_state(info, f->o.state_fd);
+	return 0;
+}
+
 enum iofilter_end iofilter_ended(const struct iofilter *f)
 {
 	struct iofilter_vm vm;
