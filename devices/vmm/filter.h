@@ -12,6 +12,7 @@ struct filter;
 /* All of them with vmm->lock held, and any may be NULL. */
 struct filter_kind {
 	const char *name;
+	const char *wants; /* what stands behind "NAME="; NULL: nothing */
 	/* What the options need beyond the VM. */
 	int (*options)(struct vmm *vmm, const char *arg, struct iofilter_opts *opts);
 	/* The clock runs by vmm->offset from now on, or stands at vmm->stopped_at. No vCPU runs. */
@@ -34,6 +35,6 @@ struct filter {
 	__u64 took; /* table: writes that were carried out late */
 };
 
-extern const struct filter_kind filter_pmtimer, filter_hpet, filter_pit, filter_rtc, filter_table;
+extern const struct filter_kind filter_pmtimer, filter_hpet, filter_pit, filter_rtc, filter_ide, filter_table;
 
 #endif /* DEVICES_VMM_FILTER_H */

@@ -163,6 +163,7 @@ static void table_end(struct filter *f)
 
 const struct filter_kind filter_table = {
 	.name = "table",
+	.wants = "FILE",
 	.options = table_options,
 	.started = table_started,
 	.before = table_before,
