@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The IDE channel belongs to the filter between two accesses that come here, and is the model's meanwhile. Both raise its interrupt by one
- * eventfd, which KVM turns into an edge of the line.
+ * The IDE channel belongs to the filter between two accesses that come here, and is the model's meanwhile. Both raise its
+ * interrupt by one eventfd, which KVM turns into an edge of the line.
  */
 #include <errno.h>
 #include <string.h>

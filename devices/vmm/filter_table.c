@@ -5,9 +5,9 @@
  * A slot named out_PORT (hexadecimal) holds a write to that port which the VMM has not seen. When an access comes here, those are
  * carried out first, in the order of the slots.
  *
- * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done. So after a
- * command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much of it
- * the guest has read is found out at the next access that comes here, and then read from the model itself, too.
+ * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done.
+ * So after a command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much
+ * of it the guest has read is found out at the next access that comes here, and then read from the model itself, too.
  */
 #include <sched.h>
 #include <stdlib.h>
