@@ -128,7 +128,7 @@ void filters_started(struct vmm *vmm)
 			vmm_error("%s", iofilter_error());
 }
 
-static void print_one(const struct filter *f, FILE *out)
+static void print_one(struct filter *f, FILE *out)
 {
 	static const char *const names[IOFILTER_NR_VERDICTS] = IOFILTER_VERDICT_NAMES;
 	struct iofilter_info info;
@@ -138,7 +138,9 @@ static void print_one(const struct filter *f, FILE *out)
 		return;
 	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
 		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], info.verdicts[i]);
-	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"took\": %llu", info.commands, info.cut, f->took);
+	fprintf(out, ", \"commands\": %llu, \"cut\": %llu", info.commands, info.cut);
+	if (f->kind->stats)
+		f->kind->stats(f, out);
 }
 
 void filters_stats(struct vmm *vmm, FILE *f)

@@ -22,6 +22,8 @@ struct filter_kind {
 	void (*before)(struct filter *f, const struct access *a);
 	void (*after)(struct filter *f, const struct access *a);
 	void (*end)(struct filter *f);
+	/* For the statistics: , "KEY": NUMBER and so on. */
+	void (*stats)(struct filter *f, FILE *out);
 };
 
 struct plan;

@@ -80,6 +80,14 @@ static void ide_after(struct filter *f, const struct access *a)
 		ide_give(&f->vmm->board->ide, own(f));
 }
 
+static void ide_stats(struct filter *f, FILE *out)
+{
+	const struct ide_own *o = own(f);
+
+	fprintf(out, ", \"gives\": %llu, \"takes\": %llu, \"ahead\": %llu, \"refused\": %llu, \"interrupts\": %llu", o->gives, o->takes,
+		o->sectors, o->refused, o->interrupts);
+}
+
 const struct filter_kind filter_ide = {
 	.name = "ide",
 	.options = ide_options,
@@ -87,4 +95,5 @@ const struct filter_kind filter_ide = {
 	.stopped = ide_stopped,
 	.before = ide_before,
 	.after = ide_after,
+	.stats = ide_stats,
 };

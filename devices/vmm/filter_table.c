@@ -156,6 +156,11 @@ static void table_after(struct filter *f, const struct access *a)
 	iofilter_table_leave(t);
 }
 
+static void table_stats(struct filter *f, FILE *out)
+{
+	fprintf(out, ", \"took\": %llu", f->took);
+}
+
 static void table_end(struct filter *f)
 {
 	free(f->plan);
@@ -169,4 +174,5 @@ const struct filter_kind filter_table = {
 	.before = table_before,
 	.after = table_after,
 	.end = table_end,
+	.stats = table_stats,
 };
