@@ -13,7 +13,10 @@ busybox=$(command -v busybox) || die "busybox not found: run 'make setup' (packa
 kernel=$(find_kernel)
 release=${kernel##*/vmlinuz-}
 
-[ ! "$image" -nt "$init" ] || [ ! "$image" -nt "$busybox" ] || [ ! "$image" -nt "${BASH_SOURCE[0]}" ] || [ ! "$image" -nt "$kernel" ] || exit 0
+if [ -e "$image" ]; then
+	newer=$(find "$init" "$busybox" "$kernel" "${BASH_SOURCE[0]}" -newer "$image" -print -quit)
+	[ "$newer" ] || exit 0
+fi
 ! readelf -l "$busybox" | grep -q INTERP || die "$busybox is not static: run 'make setup' (package busybox-static)"
 rm -rf "$root"
 mkdir -p "$root/bin" "$root/modules"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The ACPI tables that a guest needs to find its CPUs, the PM timer and the HPET, and to switch the machine off (ACPI 6.5, chapter 5). They
- * stand where a PC has its firmware.
+ * The ACPI tables that a guest needs to find its CPUs, the PM timer and the HPET, and to switch the machine off (ACPI 6.5,
+ * chapter 5). They stand where a PC has its firmware.
  */
 #include <string.h>
 #include "board.h"

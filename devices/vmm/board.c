@@ -3,6 +3,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 #include <iofilter/hpet.h>
 #include <iofilter/pmtimer.h>
 #include "board.h"
@@ -274,6 +275,8 @@ int board_create(struct vmm *vmm)
 void board_destroy(struct vmm *vmm)
 {
 	disk_close(vmm);
+	if (vmm->board && vmm->board->ide_event > 0)
+		close(vmm->board->ide_event);
 	free(vmm->board);
 	free(vmm->regions);
 }

@@ -36,6 +36,7 @@ struct board {
 	struct serial serial;
 	struct ide ide;
 	struct disk disk;
+	int ide_event; /* by which filter and model interrupt the guest; 0: there is no filter */
 	__u8 port92;
 };
 

@@ -7,7 +7,7 @@
 
 #define MAX_FILTERS 8
 
-static const struct filter_kind *const kinds[] = { &filter_pmtimer, &filter_hpet, &filter_pit, &filter_rtc, &filter_table };
+static const struct filter_kind *const kinds[] = { &filter_pmtimer, &filter_hpet, &filter_pit, &filter_rtc, &filter_ide, &filter_table };
 
 #define NR_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -40,11 +40,11 @@ static int attach(struct vmm *vmm, const char *word)
 		vmm_error(kind ? "--filter: too many" : "--filter: there is none for '%s'", word);
 		return -1;
 	}
-	if (!arg != !kind->options) {
-		vmm_error(arg ? "--filter: %s takes nothing" : "--filter: %s=FILE is wanted", kind->name);
+	if (!arg != !kind->wants) {
+		vmm_error(arg ? "--filter: %s takes nothing%s" : "--filter: %s=%s is wanted", kind->name, kind->wants ?: "");
 		return -1;
 	}
-	if (kind->options && kind->options(vmm, arg + 1, &opts))
+	if (kind->options && kind->options(vmm, arg ? arg + 1 : NULL, &opts))
 		return -1;
 	*f = (struct filter){ .vmm = vmm, .kind = kind };
 	err = iofilter_attach(getpid(), kind->name, &opts, &f->f);
@@ -128,7 +128,7 @@ void filters_started(struct vmm *vmm)
 			vmm_error("%s", iofilter_error());
 }
 
-static void print_one(const struct filter *f, FILE *out)
+static void print_one(struct filter *f, FILE *out)
 {
 	static const char *const names[IOFILTER_NR_VERDICTS] = IOFILTER_VERDICT_NAMES;
 	struct iofilter_info info;
@@ -138,7 +138,9 @@ static void print_one(const struct filter *f, FILE *out)
 		return;
 	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
 		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], info.verdicts[i]);
-	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"took\": %llu", info.commands, info.cut, f->took);
+	fprintf(out, ", \"commands\": %llu, \"cut\": %llu", info.commands, info.cut);
+	if (f->kind->stats)
+		f->kind->stats(f, out);
 }
 
 void filters_stats(struct vmm *vmm, FILE *f)

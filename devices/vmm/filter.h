@@ -12,6 +12,7 @@ struct filter;
 /* All of them with vmm->lock held, and any may be NULL. */
 struct filter_kind {
 	const char *name;
+	const char *wants; /* what stands behind "NAME="; NULL: nothing */
 	/* What the options need beyond the VM. */
 	int (*options)(struct vmm *vmm, const char *arg, struct iofilter_opts *opts);
 	/* The clock runs by vmm->offset from now on, or stands at vmm->stopped_at. No vCPU runs. */
@@ -21,6 +22,8 @@ struct filter_kind {
 	void (*before)(struct filter *f, const struct access *a);
 	void (*after)(struct filter *f, const struct access *a);
 	void (*end)(struct filter *f);
+	/* For the statistics: , "KEY": NUMBER and so on. */
+	void (*stats)(struct filter *f, FILE *out);
 };
 
 struct plan;
@@ -34,6 +37,6 @@ struct filter {
 	__u64 took; /* table: writes that were carried out late */
 };
 
-extern const struct filter_kind filter_pmtimer, filter_hpet, filter_pit, filter_rtc, filter_table;
+extern const struct filter_kind filter_pmtimer, filter_hpet, filter_pit, filter_rtc, filter_ide, filter_table;
 
 #endif /* DEVICES_VMM_FILTER_H */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The filters of timers. Filter and model take their answers from the same sum, CLOCK_MONOTONIC + an offset, so the filter owns its clock and
- * nothing has to be proven. The PIT's is the time since a load that the guest has made: the filter sees that itself.
+ * The filters of timers. Filter and model take their answers from the same sum, CLOCK_MONOTONIC + an offset, so the filter owns
+ * its clock and nothing has to be proven. The PIT's is the time since a load that the guest has made: the filter sees that itself.
  */
 #include <stdint.h>
 #include <iofilter/hpet.h>

@@ -5,9 +5,9 @@
  * A slot named out_PORT (hexadecimal) holds a write to that port which the VMM has not seen. When an access comes here, those are
  * carried out first, in the order of the slots.
  *
- * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done. So after a
- * command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much of it
- * the guest has read is found out at the next access that comes here, and then read from the model itself, too.
+ * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done.
+ * So after a command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much
+ * of it the guest has read is found out at the next access that comes here, and then read from the model itself, too.
  */
 #include <sched.h>
 #include <stdlib.h>
@@ -156,6 +156,11 @@ static void table_after(struct filter *f, const struct access *a)
 	iofilter_table_leave(t);
 }
 
+static void table_stats(struct filter *f, FILE *out)
+{
+	fprintf(out, ", \"took\": %llu", f->took);
+}
+
 static void table_end(struct filter *f)
 {
 	free(f->plan);
@@ -163,9 +168,11 @@ static void table_end(struct filter *f)
 
 const struct filter_kind filter_table = {
 	.name = "table",
+	.wants = "FILE",
 	.options = table_options,
 	.started = table_started,
 	.before = table_before,
 	.after = table_after,
 	.end = table_end,
+	.stats = table_stats,
 };

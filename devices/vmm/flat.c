@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A flat payload: a raw binary that is loaded at an address and entered there, in 32-bit protected mode: flat segments of 4 GiB, paging
- * and interrupts off, the stack below the binary.
+ * A flat payload: a raw binary that is loaded at an address and entered there, in 32-bit protected mode: flat segments of 4 GiB,
+ * paging and interrupts off, the stack below the binary.
  */
 #include <errno.h>
 #include <stdio.h>

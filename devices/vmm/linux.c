@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A Linux bzImage by its 64-bit boot protocol (Documentation/arch/x86/boot.rst): setup header, zero page, e820, initramfs and command line,
- * paging on over an identity map.
+ * A Linux bzImage by its 64-bit boot protocol (Documentation/arch/x86/boot.rst): setup header, zero page, e820, initramfs and
+ * command line, paging on over an identity map.
  */
 #include <asm/bootparam.h>
 #include <errno.h>

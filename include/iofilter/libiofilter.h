@@ -75,6 +75,7 @@ struct iofilter_opts {
 	/* iofilter_update() with new state: wait so many ms for the guest to end its read sequences; 0: cut them off */
 	unsigned int drain_ms;
 	const struct iofilter_rules *rules; /* of device "table" */
+	int eventfds[KVM_IOFILTER_EVENTFDS]; /* that the program signals (iofilter/ops.h), of this process; 0: none */
 };
 
 /* A filter that this process has attached. */

@@ -40,7 +40,7 @@ static int link_fail(int err, const char *device, pid_t pid)
 	case -ENOSPC:
 		return lib_fail(err, "%s: VM %d has too many I/O devices already", device, pid);
 	case -EINVAL:
-		return lib_fail(err, "the module refused %s: a range, flag or name is not valid", device);
+		return lib_fail(err, "the module refused %s: a range, flag, name or eventfd is not valid", device);
 	default:
 		return lib_fail(err, "attaching %s to VM %d: %s", device, pid, strerror(-err));
 	}
@@ -63,6 +63,7 @@ static const struct iofilter_opts *check_opts(const struct iofilter_opts *opts, 
 /* The options into ops and state. Without a row for the device nobody knows where they would go. */
 static int configure(struct object *o, const struct iofilter_opts *opts)
 {
+	memcpy(o->ops.eventfds, opts->eventfds, sizeof(o->ops.eventfds));
 	if (o->device)
 		return o->device->configure(&o->ops, o->state, opts);
 	if (opts->addr || opts->width || opts->bracket || opts->absence || opts->expiry)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """
-A flat payload uses each device of the reference VMM without filters, with all of them, and with all of them while the VM is stopped every
-few milliseconds, and with a table of rules for the disk. It must see the same, and the filters must have spared most of the exits.
+A flat payload uses each device of the reference VMM without filters, with all of them, with all of them while the VM is stopped
+every few milliseconds, and with a table of rules for the disk. It must see the same, and the filters must have spared most exits.
 
 flat.py [--plain]      --plain: without filters only, which needs no module
 """
@@ -19,7 +19,8 @@ PM_HZ, HPET_HZ, PIT_HZ = 3579545, 100000000, 1193182
 # The PIT's filter answers by a lower bound of its clock: behind the VMM's by its width (docs/clock.md), here in ticks of the PM timer.
 PIT_LAG = PM_HZ // 500
 
-# So many percent of the reads are answered, at least. The others come to the VMM: with speaker's, those of the PIT.
+# So many percent of the reads are answered, at least. Of port 0x61 nothing is asked: after a preemption of the guest the PIT's
+# filter leaves its output to the VMM until the next load (docs/clock.md).
 ANSWERED = {"pmtimer": 99, "hpet": 97, "pit": 90, "rtc": 97}
 
 
@@ -92,14 +93,17 @@ def main():
     stats = once("with filters", [filters], image)
     for dev, least in ANSWERED.items():
         v = stats["filters"][dev]
-        left = stats["ports"][dev]["reads"] + (stats["ports"]["speaker"]["reads"] if dev == "pit" else 0)
-        check(v["answered"] * 100 >= (v["answered"] + left) * least, f"{dev}: {left} reads have come to the VMM, {v['answered']} were answered")
+        left, all = stats["ports"][dev]["reads"], plain["ports"][dev]["reads"]
+        # The RTC is read for as long as its second lasts.
+        all = left + v["answered"] if dev == "rtc" else all
+        check(left * 100 <= all * (100 - least), f"{dev}: {left} of {all} reads have come to the VMM")
         check(not v["fuse"] and not v["cut"], f"{dev}: {v}")
-    check(exits(stats, "pit") * 10 <= exits(plain, "pit"), f"pit: {exits(stats, 'pit')} exits with the filter, {exits(plain, 'pit')} without")
+    left, all = exits(stats, "pit"), exits(plain, "pit")
+    check(left * 10 <= all, f"pit: {left} exits with the filter, {all} without")
     stats = once("with filters and pauses", [filters, "--pause-every=5"], image)
     check(stats["pauses"] >= 20, f"only {stats['pauses']} pauses")
     for dev in "pmtimer", "hpet":
-        check(stats["filters"][dev]["answered"] > 3000, f"{dev} with pauses: {stats['filters'][dev]}")
+        check(stats["filters"][dev]["answered"] > 1900, f"{dev} with pauses: {stats['filters'][dev]}")
 
     # The registers of a command are taken, and what a polling driver does then is predicted: what is left are commands.
     stats = once("with a table", ["--filter=table=" + os.path.join(ROOT, "tables", "ide-poll.rules")], image)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
 """
-A Linux guest on the reference VMM: boots to a shell on its serial console, finds its IDE disk by pata_legacy, reads it byte for byte, writes
-to it, and switches the machine off.
+A Linux guest on the reference VMM: boots to a shell on its serial console, finds its IDE disk by pata_legacy, reads it byte for
+byte, writes to it, and switches the machine off.
 
 linux.py [VMM OPTION...]
 """
@@ -89,7 +89,8 @@ def main():
 
         # Some sectors, and read back past the guest's cache.
         at = rnd.randrange(64, SECTORS - 64)
-        g.do("dd if=/dev/sda of=/tmp/some bs=512 skip=%d count=24 2>/dev/null; tr '\\000-\\377' '\\001-\\377\\000' < /tmp/some > /tmp/other" % at)
+        g.do("dd if=/dev/sda of=/tmp/some bs=512 skip=%d count=24 2>/dev/null" % at)
+        g.do("tr '\\000-\\377' '\\001-\\377\\000' < /tmp/some > /tmp/other")
         g.do("dd if=/tmp/other of=/dev/sda bs=512 seek=%d count=24 conv=fsync 2>/dev/null; echo 3 > /proc/sys/vm/drop_caches" % at)
         g.do("dd if=/dev/sda bs=512 skip=%d count=24 2>/dev/null | cmp - /tmp/other" % at)
         part = bytes((b + 1) & 255 for b in image[at * 512:(at + 24) * 512])
