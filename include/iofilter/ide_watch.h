@@ -247,11 +247,15 @@ static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, st
 }
 
 /* This vCPU's line. NULL: it is not in the table. */
-static inline struct ide_vcpu *ide_vcpu(struct iofilter_ide *ide, __u32 vcpu)
+static inline struct ide_vcpu *ide_vcpu(struct iofilter_ide *ide, __u64 vcpu)
 {
 	if (vcpu >= IOFILTER_MAX_VCPUS)
 		return NULL;
-	return &ide->vcpus[vcpu];
+#ifdef __bpf__
+	/* The verifier wants to see the bound where it is used, and the compiler would drop it. */
+	asm volatile("" : "+r"(vcpu));
+#endif
+	return &ide->vcpus[vcpu & (IOFILTER_MAX_VCPUS - 1)];
 }
 
 static inline int ide_watch_read(struct iofilter_ide *ide, struct kvm_iofilter_req *req)
