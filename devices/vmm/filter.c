@@ -40,7 +40,7 @@ static int attach(struct vmm *vmm, const char *word)
 		vmm_error(kind ? "--filter: too many" : "--filter: there is none for '%s'", word);
 		return -1;
 	}
-	if (!arg != !kind->wants) {
+	if (!arg != !kind->wants && !(!arg && kind->optional)) {
 		vmm_error(arg ? "--filter: %s takes nothing%s" : "--filter: %s=%s is wanted", kind->name, kind->wants ?: "");
 		return -1;
 	}

@@ -13,6 +13,7 @@ struct filter;
 struct filter_kind {
 	const char *name;
 	const char *wants; /* what stands behind "NAME="; NULL: nothing */
+	bool optional; /* it may be missing, with the "=" */
 	/* What the options need beyond the VM. */
 	int (*options)(struct vmm *vmm, const char *arg, struct iofilter_opts *opts);
 	/* The clock runs by vmm->offset from now on, or stands at vmm->stopped_at. No vCPU runs. */

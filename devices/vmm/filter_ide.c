@@ -30,11 +30,17 @@ static int ide_options(struct vmm *vmm, const char *arg, struct iofilter_opts *o
 	struct kvm_irqfd irqfd = { .gsi = IDE_PRIMARY_IRQ };
 	struct board *b = vmm->board;
 
-	(void)arg;
 	if (!vmm->opts.disk) {
 		vmm_error("--filter: ide needs a --disk");
 		return -1;
 	}
+	if (arg && strcmp(arg, "data")) {
+		vmm_error("--filter: ide=data or ide is wanted, not ide=%s", arg);
+		return -1;
+	}
+	/* Without an eventfd each interrupt is the model's, for which the guest must come here. */
+	if (arg)
+		return 0;
 	b->ide_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	irqfd.fd = b->ide_event;
 	if (b->ide_event < 0 || ioctl(vmm->fd, KVM_IRQFD, &irqfd)) {
@@ -51,7 +57,7 @@ static int ide_started(struct filter *f)
 	struct ide_own *o = own(f);
 
 	if (!o->cooperates)
-		iofilter_ide_cooperate(o, 1);
+		iofilter_ide_cooperate(o, f->vmm->board->ide_event > 0);
 	ide_give(&f->vmm->board->ide, o);
 	return 0;
 }
@@ -90,6 +96,8 @@ static void ide_stats(struct filter *f, FILE *out)
 
 const struct filter_kind filter_ide = {
 	.name = "ide",
+	.wants = "data",
+	.optional = true,
 	.options = ide_options,
 	.started = ide_started,
 	.stopped = ide_stopped,

@@ -30,7 +30,7 @@ static const struct argp_option list[] = {
 	{ "memory", 'm', "MIB", 0, "Memory, 16 to 3072 (256)", 0 },
 	{ "cpus", 'c', "N", 0, "vCPUs, 1 to 16 (1)", 0 },
 	{ "disk", DISK, "FILE[,ro]", 0, "A raw image as the first IDE disk", 0 },
-	{ "filter", FILTER, "LIST", 0, "Filters to attach, separated by commas: pmtimer hpet pit rtc ide table=FILE", 0 },
+	{ "filter", FILTER, "LIST", 0, "Filters to attach, separated by commas: pmtimer hpet pit rtc ide[=data] table=FILE", 0 },
 	{ NULL, 0, NULL, 0, "For tests:", 4 },
 	{ "stats", STATS, "FILE", OPTION_ARG_OPTIONAL, "At the end print the exits of each device as JSON, to FILE or stderr", 0 },
 	{ "timeout", TIMEOUT, "S", 0, "End the VM after so many seconds, with exit status 124", 0 },
