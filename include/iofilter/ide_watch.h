@@ -249,9 +249,13 @@ static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, st
 /* This vCPU's line. NULL: it is not in the table. */
 static inline struct ide_vcpu *ide_vcpu(struct iofilter_ide *ide, __u32 vcpu)
 {
+	__u64 i = vcpu;
+
 	if (vcpu >= IOFILTER_MAX_VCPUS)
 		return NULL;
-	return &ide->vcpus[vcpu];
+	/* As TABLE_INDEX: or the compiler computes the address before the test, and the verifier does not know where it is. */
+	asm volatile("" : "+r"(i));
+	return &ide->vcpus[i & (IOFILTER_MAX_VCPUS - 1)];
 }
 
 static inline int ide_watch_read(struct iofilter_ide *ide, struct kvm_iofilter_req *req)
