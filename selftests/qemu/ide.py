@@ -28,7 +28,7 @@ class IdeExits(Exits):
     """Exits to userspace for the primary channel, by the kernel's tracing: reads that userspace has completed, strings of data, writes."""
 
     def __init__(self):
-        super().__init__(where="(port >= 0x1f0 && port <= 0x1f7) || port == 0x3f6", keys=",port")
+        super().__init__(where="(port >= 0x1f0 && port <= 0x1f7) || port == 0x3f6", key="port")
 
     def all(self, pid):
         user, pio = f"{self.dir}/events/{self.group}/user_in/hist", f"{self.dir}/events/kvm/kvm_pio/hist"
