@@ -99,7 +99,7 @@ def whole(filt):
 
 def polled(disk):
     extra = ["-drive", f"file={disk},format=raw,if=ide,index=0", "-drive", "if=ide,index=1,media=cdrom,id=cd"]
-    with Guest(machine="pc", extra=extra) as guest:
+    with Guest(machine="pc", append="clocksource=kvm-clock", extra=extra) as guest:
         guest.boot()
         say("QEMU alone")
         alone, bytes_alone = run_all(guest)
@@ -154,7 +154,7 @@ def linux(disk):
     with open(disk, "rb") as f:
         content = f.read()
     kinds = ((512, 64 * TIMES), (4096, 16 * TIMES), (65536, 2 * TIMES))
-    with Guest(machine="pc", extra=extra, cpus=2) as guest:
+    with Guest(machine="pc", append="clocksource=kvm-clock", extra=extra, cpus=2) as guest:
         guest.boot()
         load(guest)
         alone, filtered = {}, {}
