@@ -246,8 +246,8 @@ class Exits:
     complete_fast_pio_in() runs once for each plain read that userspace has answered, kvm_pio for each access to a port.
     """
 
-    def __init__(self, port=PMTIMER_PORT, where=None, keys=""):
-        """@where: which ports, as the kernel's trace filters have it; @keys: what else to tell apart."""
+    def __init__(self, port=PMTIMER_PORT, where=None, key="size"):
+        """@where: which ports, as the kernel's trace filters have it; @key: what to tell apart."""
         where = where or f"port == {port}"
         base = "/sys/kernel/tracing"
         self.port = port
@@ -265,8 +265,8 @@ class Exits:
             f.write(before)
         self._append(self.events, f"p:{self.group}/user_in complete_fast_pio_in port=vcpu->arch.pio.port:u16 "
                                   "size=vcpu->arch.pio.size:u32")
-        self._append(f"{self.dir}/events/{self.group}/user_in/trigger", f"hist:keys=common_pid,size{keys} if {where}")
-        self._append(f"{self.dir}/events/kvm/kvm_pio/trigger", f"hist:keys=common_pid,size,rw{keys} if {where}")
+        self._append(f"{self.dir}/events/{self.group}/user_in/trigger", f"hist:keys=common_pid,{key} if {where}")
+        self._append(f"{self.dir}/events/kvm/kvm_pio/trigger", f"hist:keys=common_pid,{key},rw if {where}")
 
     @staticmethod
     def _append(path, text):

@@ -28,7 +28,7 @@ class IdeExits(Exits):
     """Exits to userspace for the primary channel, by the kernel's tracing: reads that userspace has completed, strings of data, writes."""
 
     def __init__(self):
-        super().__init__(where="(port >= 0x1f0 && port <= 0x1f7) || port == 0x3f6", keys=",port")
+        super().__init__(where="(port >= 0x1f0 && port <= 0x1f7) || port == 0x3f6", key="port")
 
     def all(self, pid):
         user, pio = f"{self.dir}/events/{self.group}/user_in/hist", f"{self.dir}/events/kvm/kvm_pio/hist"
@@ -99,7 +99,7 @@ def whole(filt):
 
 def polled(disk):
     extra = ["-drive", f"file={disk},format=raw,if=ide,index=0", "-drive", "if=ide,index=1,media=cdrom,id=cd"]
-    with Guest(machine="pc", extra=extra) as guest:
+    with Guest(machine="pc", append="clocksource=kvm-clock", extra=extra) as guest:
         guest.boot()
         say("QEMU alone")
         alone, bytes_alone = run_all(guest)
@@ -154,7 +154,7 @@ def linux(disk):
     with open(disk, "rb") as f:
         content = f.read()
     kinds = ((512, 64 * TIMES), (4096, 16 * TIMES), (65536, 2 * TIMES))
-    with Guest(machine="pc", extra=extra, cpus=2) as guest:
+    with Guest(machine="pc", append="clocksource=kvm-clock", extra=extra, cpus=2) as guest:
         guest.boot()
         load(guest)
         alone, filtered = {}, {}
