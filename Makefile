@@ -3,12 +3,13 @@ include scripts/rules.mk
 
 export O KDIR KSERIES PREFIX DESTDIR SRCDIR V
 
-DIRS	:= kmod bpf loader selftests
+DIRS	:= kmod bpf loader devices selftests
 
 all: check-tools $(DIRS)
 
 loader selftests: bpf
-bpf loader selftests: $(LIBBPF)
+devices: loader
+bpf loader devices selftests: $(LIBBPF)
 
 $(DIRS):
 	$(Q)$(MAKE) -C $@
@@ -28,6 +29,7 @@ check-tools:
 install: all
 	$(Q)$(MAKE) -C loader install
 	$(Q)$(MAKE) -C kmod install
+	$(Q)$(MAKE) -C devices install
 
 check: setup
 	@$(MAKE) all

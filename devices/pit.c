@@ -3,16 +3,24 @@
  * i8254 PIT and port 0x61, after QEMU's hw/timer/i8254.c, i8254_common.c and hw/audio/pcspk.c. 128-bit arithmetic, on
  * purpose: this is what the fast path's is compared with.
  */
+#include <stdint.h>
 #include <string.h>
 #include <devices/pit.h>
 
-#define FREQ 1193182
+#define FREQ	1193182
+#define SECOND	1000000000ULL
+#define NEVER	UINT64_MAX
 
 enum { RW_STATE_LSB = 1, RW_STATE_MSB, RW_STATE_WORD0, RW_STATE_WORD1 };
 
+static __u64 ticks_at(const struct pit_counter *s, __u64 now)
+{
+	return (unsigned __int128)(now - s->count_load_time) * FREQ / SECOND;
+}
+
 static __u64 elapsed(const struct pit *p, const struct pit_counter *s)
 {
-	return (unsigned __int128)(p->clock(p->arg) - s->count_load_time) * FREQ / 1000000000;
+	return ticks_at(s, p->clock(p->arg));
 }
 
 __u16 pit_get_count(const struct pit *p, int counter)
@@ -31,10 +39,9 @@ __u16 pit_get_count(const struct pit *p, int counter)
 	}
 }
 
-bool pit_get_out(const struct pit *p, int counter)
+static bool out_after(const struct pit_counter *s, __u64 d)
 {
-	const struct pit_counter *s = &p->counters[counter];
-	__u64 d = elapsed(p, s), count = s->count;
+	__u64 count = s->count;
 
 	switch (s->mode) {
 	case 2:
@@ -48,9 +55,93 @@ bool pit_get_out(const struct pit *p, int counter)
 	}
 }
 
+bool pit_get_out(const struct pit *p, int counter)
+{
+	return out_after(&p->counters[counter], elapsed(p, &p->counters[counter]));
+}
+
+/* The tick, after the @d-th, at which QEMU looks at the output again. */
+static __u64 next_tick(const struct pit_counter *s, __u64 d)
+{
+	__u64 count = s->count, phase = d % count, begin = d - phase;
+
+	switch (s->mode) {
+	case 2:
+		/* One tick after the rise that pit_get_out() shows: transition_after() says why. */
+		return begin + count + !out_after(s, d);
+	case 3:
+		return begin + (out_after(s, d) ? (count + 1) >> 1 : count);
+	case 4: case 5:
+		return d <= count ? count + (d == count) : NEVER;
+	default:
+		return d < count ? count : NEVER;
+	}
+}
+
+/*
+ * When IRQ0 is set next. The time of a tick is rounded down, so that (but for one tick in 596591, which is at a whole ns) the tick
+ * before it is what is seen there, and the tick itself 1 ns later. In mode 2 QEMU lives on that: it goes high at the (n * count
+ * + 1)-th tick, where it sees the (n * count)-th, which is what a real one, low for one tick, does.
+ */
+static __u64 transition_after(const struct pit_counter *s, __u64 now)
+{
+	__u64 tick = next_tick(s, ticks_at(s, now)), at;
+
+	if (tick == NEVER)
+		return NEVER;
+	at = s->count_load_time + (__u64)((unsigned __int128)tick * SECOND / FREQ);
+	return at > now ? at : now + 1;
+}
+
+static void set_irq(struct pit *p, __u64 now)
+{
+	const struct pit_counter *s = &p->counters[0];
+	bool level;
+
+	if (!p->irq || p->irq_off)
+		return;
+	p->transition = transition_after(s, now);
+	level = out_after(s, ticks_at(s, now));
+	if (level == p->level)
+		return;
+	p->level = level;
+	p->irq(p->arg, level);
+}
+
+__u64 pit_deadline(const struct pit *p)
+{
+	return p->irq && !p->irq_off ? p->transition : NEVER;
+}
+
+/* A late call goes through all the edges that were due, as QEMU's timer does: none is lost here, they merge in the PIC. */
+void pit_run(struct pit *p)
+{
+	__u64 now;
+
+	if (!p->irq)
+		return;
+	now = p->clock(p->arg);
+	while (pit_deadline(p) <= now)
+		set_irq(p, p->transition);
+}
+
+void pit_irq_control(struct pit *p, bool on)
+{
+	pit_run(p);
+	if (!on && p->level) {
+		p->level = false;
+		p->irq(p->arg, 0);
+	}
+	p->irq_off = !on;
+	set_irq(p, p->clock(p->arg));
+}
+
+/* The line stays as it is: the output is looked at when it changes next. */
 void pit_reset(struct pit *p)
 {
 	int i;
+
+	pit_run(p);
 
 	for (i = 0; i < 3; i++) {
 		p->counters[i].mode = 3;
@@ -58,12 +149,14 @@ void pit_reset(struct pit *p)
 		p->counters[i].count = 0x10000;
 		p->counters[i].count_load_time = p->clock(p->arg);
 	}
+	p->transition = transition_after(&p->counters[0], p->counters[0].count_load_time);
 }
 
 void pit_power_on(struct pit *p)
 {
 	memset(p->counters, 0, sizeof(p->counters));
-	p->data_on = p->refresh = false;
+	p->data_on = p->refresh = p->level = p->irq_off = false;
+	p->transition = NEVER;
 	pit_reset(p);
 }
 
@@ -117,6 +210,8 @@ static void load(struct pit *p, struct pit_counter *s, int val)
 {
 	s->count = val ? val : 0x10000;
 	s->count_load_time = p->clock(p->arg);
+	if (s == &p->counters[0])
+		set_irq(p, s->count_load_time);
 }
 
 static void write_61(struct pit *p, __u8 val)
@@ -138,6 +233,7 @@ void pit_port_write(struct pit *p, __u16 port, __u8 val)
 		write_61(p, val);
 		return;
 	}
+	pit_run(p);
 	if ((port & 3) == 3) {
 		control(p, val);
 		return;

@@ -3,6 +3,7 @@
  * MC146818 RTC, after QEMU's hw/rtc/mc146818rtc.c. The calendar is libc's, on purpose: this is what the fast path's time is compared
  * with.
  */
+#include <stdint.h>
 #include <string.h>
 #include <time.h>
 #include <devices/rtc.h>
@@ -94,15 +95,19 @@ static void take_time(struct rtc *r)
 	r->last_update = r->clock(r->arg);
 }
 
-/* Seconds until the alarm, 1 .. 86400: the first second of the coming day whose three fields match. */
-static int next_alarm(const struct rtc *r, __u64 now)
+/*
+ * Seconds until the alarm, 1 .. 86400: the first second of the day after what the registers show whose three fields match. In mode of
+ * 12 hours QEMU takes the alarm's for in the same half of the day as now.
+ */
+static int next_alarm(const struct rtc *r)
 {
+	int now = decode_hour(r, r->cmos[HOUR]) * 3600 + decode(r, r->cmos[MIN]) * 60 + decode(r, r->cmos[SEC]);
 	int sec = decode(r, r->cmos[SEC_ALARM]), min = decode(r, r->cmos[MIN_ALARM]), hour = -1, i, t;
 
 	if ((r->cmos[HOUR_ALARM] & 0xc0) != 0xc0)
 		hour = decode_hour(r, r->cmos[HOUR_ALARM]);
 	for (i = 1; i < 86400;) {
-		t = (now / SECOND + i) % 86400;
+		t = (now + i) % 86400;
 		if (hour >= 0 && t / 3600 != hour)
 			i += 3600 - t % 3600;
 		else if (min >= 0 && t / 60 % 60 != min)
@@ -122,10 +127,26 @@ static void plan_update(struct rtc *r)
 	r->update_at = 0;
 	if ((r->cmos[REG_A] & 0x60) == 0x60)
 		return;
+	show(r, now);
 	r->update_at = clock + SECOND - now % SECOND;
-	r->alarm_at = r->update_at + (next_alarm(r, now) - 1) * SECOND;
+	r->alarm_at = r->update_at + (next_alarm(r) - 1) * SECOND;
+	/* UF is set already: what else can be is AF, but not of a time that stands. */
+	if (r->cmos[REG_C] & UF)
+		r->update_at = r->cmos[REG_B] & SET || r->cmos[REG_C] & AF ? 0 : r->alarm_at;
 }
 
+/* The periodic interrupt is on the grid of the clock's own ticks of 1/32768 s: late ones do not move the next. */
+static __u64 ticks(__u64 clock)
+{
+	return (unsigned __int128)clock * FREQUENCY / SECOND;
+}
+
+static __u64 tick_begins(__u64 tick)
+{
+	return (unsigned __int128)tick * SECOND / FREQUENCY + 1;
+}
+
+/* In ticks; 0: none. */
 static __u64 period(const struct rtc *r)
 {
 	int rate = r->cmos[REG_A] & 15;
@@ -133,24 +154,58 @@ static __u64 period(const struct rtc *r)
 	if (!(r->cmos[REG_B] & PIE) || !rate)
 		return 0;
 	/* The two fastest are those of slower ones (datasheet, table 5). */
-	return (1ULL << ((rate <= 2 ? rate + 7 : rate) - 1)) * SECOND / FREQUENCY;
+	return 1ULL << ((rate <= 2 ? rate + 7 : rate) - 1);
 }
 
-static void plan_periodic(struct rtc *r)
+/* @old: the period until now. What has gone by since the last interrupt counts, up to a whole new period. */
+static void plan_periodic(struct rtc *r, __u64 old)
 {
-	r->periodic_at = period(r) ? r->clock(r->arg) + period(r) : 0;
+	__u64 now = ticks(r->clock(r->arg)), every = period(r), gone = 0;
+
+	if (old && now > ticks(r->periodic_at) - old)
+		gone = now - (ticks(r->periodic_at) - old);
+	if (gone > every)
+		gone = every;
+	r->periodic_at = every ? tick_begins(now + every - gone) : 0;
 }
 
-/* Everything that the timers would have done until now. */
-static void catch_up(struct rtc *r)
+static void pass_periodic(struct rtc *r, __u64 clock)
 {
-	__u64 clock = r->clock(r->arg), every = period(r);
+	__u64 tick = ticks(r->periodic_at), every = period(r);
+
+	/* A reset clears PIE, and the timer that was set runs out once more. */
+	r->periodic_at = 0;
+	if (!every)
+		return;
+	tick += (ticks(clock) - tick) / every * every;
+	r->periodic_at = tick_begins(tick) > clock ? tick_begins(tick) : tick_begins(tick + every);
+}
+
+static void set_irq(struct rtc *r, bool level)
+{
+	if (level == r->level)
+		return;
+	r->level = level;
+	if (r->irq)
+		r->irq(r->arg, level);
+}
+
+__u64 rtc_deadline(const struct rtc *r)
+{
+	__u64 periodic = r->periodic_at ? r->periodic_at : UINT64_MAX, update = r->update_at ? r->update_at : UINT64_MAX;
+
+	return periodic < update ? periodic : update;
+}
+
+/* Everything that the timers would have done until now. Interrupts that a late call finds are one: the line is high already. */
+void rtc_run(struct rtc *r)
+{
+	__u64 clock = r->clock(r->arg);
 	__u8 flags = 0;
 
 	if (r->periodic_at && clock >= r->periodic_at) {
 		flags |= PF;
-		/* A reset clears PIE, and the timer that was set runs out once more. */
-		r->periodic_at = every ? r->periodic_at + ((clock - r->periodic_at) / every + 1) * every : 0;
+		pass_periodic(r, clock);
 	}
 	if (r->update_at && clock >= r->update_at) {
 		flags |= UF;
@@ -162,12 +217,13 @@ static void catch_up(struct rtc *r)
 	r->cmos[REG_C] |= flags;
 	if (flags & r->cmos[REG_B]) {
 		r->cmos[REG_C] |= IRQF;
-		r->irq = true;
+		set_irq(r, true);
 	}
 }
 
 static void write_a(struct rtc *r, __u8 val)
 {
+	__u64 old_period = period(r);
 	__u8 old = r->cmos[REG_A];
 
 	if ((val & 0x60) == 0x60) {
@@ -180,13 +236,15 @@ static void write_a(struct rtc *r, __u8 val)
 	}
 	r->cmos[REG_A] = val & ~UIP;
 	if ((old ^ val) & 15)
-		plan_periodic(r);
+		plan_periodic(r, old_period);
 	plan_update(r);
 }
 
 static void write_b(struct rtc *r, __u8 val)
 {
+	__u64 old_period = period(r);
 	__u8 old = r->cmos[REG_B];
+	bool pending;
 
 	if (val & SET) {
 		if (rtc_running(r))
@@ -196,17 +254,18 @@ static void write_b(struct rtc *r, __u8 val)
 		r->offset = rtc_now(r) % SECOND;
 		take_time(r);
 	}
-	r->irq = val & r->cmos[REG_C] & (PF | AF | UF);
-	r->cmos[REG_C] = r->irq ? r->cmos[REG_C] | IRQF : r->cmos[REG_C] & ~IRQF;
+	pending = val & r->cmos[REG_C] & (PF | AF | UF);
+	r->cmos[REG_C] = pending ? r->cmos[REG_C] | IRQF : r->cmos[REG_C] & ~IRQF;
+	set_irq(r, pending);
 	r->cmos[REG_B] = val;
 	if ((old ^ val) & PIE)
-		plan_periodic(r);
+		plan_periodic(r, old_period);
 	plan_update(r);
 }
 
 void rtc_port_write(struct rtc *r, __u16 port, __u8 val)
 {
-	catch_up(r);
+	rtc_run(r);
 	if (!(port & 1)) {
 		r->index = val & 0x7f;
 		return;
@@ -243,7 +302,7 @@ __u8 rtc_port_read(struct rtc *r, __u16 port)
 {
 	__u8 val;
 
-	catch_up(r);
+	rtc_run(r);
 	if (!(port & 1))
 		return 0xff;
 	switch (r->index) {
@@ -259,7 +318,7 @@ __u8 rtc_port_read(struct rtc *r, __u16 port)
 	case REG_C:
 		val = r->cmos[REG_C];
 		r->cmos[REG_C] = 0;
-		r->irq = false;
+		set_irq(r, false);
 		if (val & (UF | AF))
 			plan_update(r);
 		return val;
@@ -275,7 +334,7 @@ void rtc_power_on(struct rtc *r, __s64 now)
 	r->cmos[REG_B] = H24;
 	r->cmos[REG_D] = 0x80;
 	r->index = 0;
-	r->irq = false;
+	r->level = false;
 	r->base = now;
 	r->last_update = r->clock(r->arg);
 	r->offset = 0;
@@ -286,11 +345,12 @@ void rtc_power_on(struct rtc *r, __s64 now)
 
 void rtc_reset(struct rtc *r)
 {
+	rtc_run(r);
 	/* 0xfe says that the guest is suspended. */
 	if (r->cmos[SHUTDOWN] != 0xfe)
 		r->cmos[SHUTDOWN] = 0;
 	r->cmos[REG_B] &= ~(PIE | AIE | SQWE);
 	r->cmos[REG_C] &= ~(UF | IRQF | PF | AF);
-	r->irq = false;
+	set_irq(r, false);
 	plan_update(r);
 }

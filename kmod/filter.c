@@ -23,6 +23,7 @@ static void iofilter_free(struct kref *ref)
 {
 	struct iofilter *f = container_of(ref, struct iofilter, ref);
 
+	iofilter_events_put(f);
 	iofilter_slots_free(f);
 	kfree(f);
 }
@@ -194,9 +195,9 @@ static struct iofilter *iofilter_alloc(const struct kvm_iofilter_ops *ops, struc
 }
 
 /*
- * A link is being created, under BPF's update_mutex. @kdata's vm_fd is looked up in the creator's file table.
+ * A link is being created, under BPF's update_mutex. @kdata's descriptors are looked up in the creator's file table.
  *
- * Return: 0; -EPERM without CAP_BPF and CAP_PERFMON; -EBADF, -EINVAL: vm_fd is no VM; -EEXIST: the VM has a filter of this
+ * Return: 0; -EPERM without CAP_BPF and CAP_PERFMON; -EBADF, -EINVAL: vm_fd is no VM, or one of eventfds no eventfd; -EEXIST: the VM has a filter of this
  * name or on one of these ranges; -EBUSY: a range of ours or of another device could no longer be reached;
  * -EADDRINUSE: F_ALONE, and the kernel has a device there; -ENXIO: F_PIT, and the kernel has no PIT; -ENOSPC: too many devices on the bus; -ENOMEM.
  */
@@ -228,6 +229,11 @@ int iofilter_reg(void *kdata, struct bpf_link *link)
 	f = iofilter_alloc(ops, link, kvm);
 	if (!f)
 		goto unlock;
+	err = iofilter_events_get(f, ops->eventfds);
+	if (err) {
+		iofilter_free(&f->ref);
+		goto unlock;
+	}
 	kref_get(&f->ref); /* the bus's */
 	err = iofilter_bus_add(kvm, f);
 	if (err) {
@@ -308,6 +314,12 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 	if (kvm) {
 		if (ops->quiesce)
 			iofilter_drain(ops);
+		/*
+		 * KVM looks the bus up anew for each element of a string: one that we have begun would get zeros for the rest. It ends
+		 * before its vCPU leaves kvm->srcu.
+		 */
+		WRITE_ONCE(f->leaving, true);
+		synchronize_srcu_expedited(&kvm->srcu);
 		iofilter_bus_del(kvm, f);
 		if (ops->quiesce)
 			iofilter_drained(f, ops);
@@ -323,7 +335,7 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 }
 
 /*
- * Swap the ops under a live link. The new ones must watch the same ranges of the same VM. When this returns, no access runs the
+ * Swap the ops under a live link. The new ones must watch the same ranges of the same VM; eventfds stay those of the attach. When this returns, no access runs the
  * old programs any more.
  */
 int iofilter_update(void *kdata, void *old_kdata, struct bpf_link *link)

@@ -50,6 +50,7 @@ struct iofilter_mark {
 /* What a filter knows of one vCPU. Written by the vCPU's thread, but for what @lock protects. */
 struct iofilter_vcpu_slot {
 	struct kvm_vcpu *vcpu;
+	const struct iofilter *f;
 	/* The access of this moment, or the last one. Between accesses all is as in slot_new() but now, addr, val and len. */
 	struct kvm_iofilter_req req;
 	u64 returns; /* what vcpu_returns() must still be if the vCPU has not left KVM_RUN since */
@@ -85,6 +86,7 @@ struct iofilter {
 	u32 nr_ranges;
 	char name[KVM_IOFILTER_NAME_LEN];
 	pid_t pid; /* of the VMM's main thread group */
+	struct eventfd_ctx *events[KVM_IOFILTER_EVENTFDS]; /* that the program may signal */
 
 	spinlock_t lock; /* kvm, link */
 	struct kvm *kvm; /* NULL once the VM is being destroyed */
@@ -107,6 +109,7 @@ struct iofilter {
 	unsigned long *pending; /* by vcpu_idx */
 	u32 settle_from; /* whose turn it is */
 	bool hold; /* being attached or updated: every access punts */
+	bool leaving; /* being detached: no string begins */
 	bool lost; /* something may have been consumed that nobody saw: tell the program */
 	u64 moved; /* when another filter of the VM saw its clock move: tell the program; 0: not */
 
@@ -162,6 +165,15 @@ void iofilter_unhold(struct iofilter *f);
 
 /* pit.c: a kfunc */
 int kvm_iofilter_pit(const struct kvm_iofilter_req *req, u32 channel_at, u32 lock_at, struct kvm_iofilter_pit_channel *to);
+
+/* signal.c: with a kfunc */
+int iofilter_events_get(struct iofilter *f, const __s32 *fds);
+void iofilter_events_put(struct iofilter *f);
+int kvm_iofilter_signal(const struct kvm_iofilter_req *req, u32 index);
+
+/* see.c: kfuncs */
+int kvm_iofilter_line(const struct kvm_iofilter_req *req, u32 line_at);
+u64 kvm_iofilter_string(const struct kvm_iofilter_sample *sample, u32 at);
 
 /* debugfs.c */
 void iofilter_debugfs_init(void);

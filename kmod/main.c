@@ -129,6 +129,9 @@ static int iofilter_init_member(const struct btf_type *t, const struct btf_membe
 	case offsetof(struct kvm_iofilter_ops, name):
 		memcpy(ops->name, uops->name, sizeof(ops->name));
 		return 1;
+	case offsetof(struct kvm_iofilter_ops, eventfds):
+		memcpy(ops->eventfds, uops->eventfds, sizeof(ops->eventfds));
+		return 1;
 	case offsetof(struct kvm_iofilter_ops, ranges):
 		memcpy(ops->ranges, uops->ranges, sizeof(ops->ranges));
 		return 1;
@@ -199,6 +202,9 @@ static int stub_quiesce(int last)
 
 BTF_KFUNCS_START(iofilter_kfuncs)
 BTF_ID_FLAGS(func, kvm_iofilter_pit, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, kvm_iofilter_signal, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, kvm_iofilter_line, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, kvm_iofilter_string, KF_TRUSTED_ARGS)
 BTF_KFUNCS_END(iofilter_kfuncs)
 
 static const struct btf_kfunc_id_set iofilter_kfunc_set = {

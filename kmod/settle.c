@@ -25,7 +25,7 @@
 /* No vCPU is on its way out of the kernel for longer, unless another device in the kernel has taken the access. */
 #define FLIGHT_MAX_NS (100 * NSEC_PER_MSEC)
 
-enum settled { FLIGHT, ANSWERED, LOST };
+enum settled { FLIGHT, ANSWERED, STRING, LOST };
 
 static struct iofilter_vcpu_slot *slot_new(const struct iofilter *f, struct kvm_vcpu *vcpu)
 {
@@ -35,9 +35,11 @@ static struct iofilter_vcpu_slot *slot_new(const struct iofilter *f, struct kvm_
 		return NULL;
 	spin_lock_init(&s->lock);
 	s->vcpu = vcpu;
+	s->f = f;
 	s->req.vcpu = vcpu->vcpu_idx;
 	s->req.count = 1;
 	s->req.pit = f->flags & KVM_IOFILTER_F_PIT ? vcpu->kvm->arch.vpit : NULL;
+	s->req.ioapic = f->flags & KVM_IOFILTER_F_IRQ ? vcpu->kvm->arch.vioapic : NULL;
 	s->req.now = f->flags & KVM_IOFILTER_F_SAMPLE ? ktime_get_ns() : 0;
 	s->returns = vcpu_returns(vcpu);
 	s->kvmclock_offset = READ_ONCE(vcpu->kvm->arch.kvmclock_offset);
@@ -196,6 +198,7 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 {
 	const struct kvm_run *run = vcpu->run;
 	u64 returns = READ_ONCE(vcpu->stat.fpu_reload) - m->fpu_reload;
+	enum settled settled = ANSWERED;
 	bool unread;
 	u64 addr;
 
@@ -226,9 +229,14 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 		return self || READ_ONCE(vcpu->wants_to_run) ? LOST : FLIGHT;
 	if (m->bus == KVM_IOFILTER_PIO) {
 		if (run->io.direction != KVM_EXIT_IO_IN || run->io.port != m->addr || run->io.size != m->len ||
-		    (IOFILTER_CLAUSE(STRING) && run->io.count != 1) || m->len > sizeof(*val))
+		    m->len > sizeof(*val))
 			return LOST;
-		memcpy(val, vcpu->arch.pio_data, m->len);
+		if (IOFILTER_CLAUSE(STRING) && run->io.count != 1) {
+			settled = STRING;
+			*val = run->io.count;
+		} else {
+			memcpy(val, vcpu->arch.pio_data, m->len);
+		}
 	} else {
 		if (run->mmio.is_write || run->mmio.phys_addr != m->addr || run->mmio.len != m->len ||
 		    m->len > sizeof(run->mmio.data))
@@ -237,11 +245,11 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 	}
 	smp_rmb();
 	if (self || !IOFILTER_CLAUSE(RECHECK))
-		return ANSWERED;
+		return settled;
 	if (READ_ONCE(vcpu->stat.fpu_reload) - m->fpu_reload != 1 || READ_ONCE(vcpu->arch.pio.count) ||
 	    READ_ONCE(vcpu->mmio_needed))
 		return LOST;
-	return ANSWERED;
+	return settled;
 }
 
 static void give(struct iofilter *f, const struct kvm_iofilter_ops *ops, struct kvm_iofilter_sample *sample)
@@ -307,7 +315,7 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 		sample_lost(f, ops, s->vcpu->vcpu_idx, 0);
 	if (m.wrote)
 		sample_write(f, ops, s->vcpu->vcpu_idx, NULL);
-	if (m.open && settled == ANSWERED && ops->sample) {
+	if (m.open && (settled == ANSWERED || settled == STRING) && ops->sample) {
 		sample.t0 = m.t0;
 		/* After the classification: an answer given since our entry must not look older than it is. */
 		sample.t1 = IOFILTER_CLAUSE(FRESH) ? ktime_get_ns() : now;
@@ -315,6 +323,10 @@ static bool settle_slot(struct iofilter *f, struct iofilter_vcpu_slot *s, bool s
 		sample.len = m.len;
 		sample.vcpu = s->vcpu->vcpu_idx;
 		sample.flags = self ? 0 : KVM_IOFILTER_SAMPLE_OTHER;
+		if (settled == STRING) {
+			sample.flags |= KVM_IOFILTER_SAMPLE_LOST | KVM_IOFILTER_SAMPLE_STRING;
+			sample.data = s->vcpu->arch.pio_data;
+		}
 		give(f, ops, &sample);
 	} else if (m.open && settled == LOST && m.write) {
 		sample_write(f, ops, s->vcpu->vcpu_idx, &m);

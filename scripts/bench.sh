@@ -11,6 +11,8 @@
 #					--listing: the read itself, instruction by instruction
 #	bench.sh --clock		no costs: a guest reads the PM timer as fast as it can, at the latencies of
 #					hardware; does the filter prove its clock, with its default times?
+#	bench.sh --ide			exits to the VMM, and instructions, per 128 KiB that a guest reads from an IDE disk by PIO: stock QEMU and
+#					the VMM that cooperates, without and with the filter; and build/bench-ide.json
 #	bench.sh --contention [ROUNDS]	no costs: what a second vCPU that reads in parallel brings, through QEMU and through
 #					the filter, in time (in the tests' machine, scripts/vm.sh; HOST=1: on this host)
 #
@@ -76,6 +78,12 @@ make_initramfs() {
 		ln -s "$O/loader/iofilter" "$tree/usr/local/sbin/iofilter"
 		cp "$O"/selftests/bench/constant*.bpf.o "$tree/bench/"
 	fi
+	if [ -n "$ide" ]; then
+		copy "$O/devices/iofilter-vmm"
+		ln -s "$O/devices/iofilter-vmm" "$tree/usr/local/sbin/iofilter-vmm"
+		cp "$O"/selftests/bench/ide_guest.{elf,bin} "$tree/bench/"
+		"$root/selftests/bench/ide" --disk "$tree/bench/disk"
+	fi
 	cp "$O/selftests/bench/guest.elf" "$tree/bench/guest.elf"
 	cp "$root/selftests/bench/init" "$tree/init"
 	(cd "$tree" && find . | cpio -o -H newc --quiet) > "$tmp/initramfs"
@@ -115,7 +123,7 @@ check_inputs() {
 	busybox=$(command -v busybox) || die "no busybox; run 'make setup'"
 	release=
 	if [ $filter = 1 ]; then
-		for f in kmod/kvm_iofilter.ko loader/iofilter; do
+		for f in kmod/kvm_iofilter.ko loader/iofilter ${ide:+devices/iofilter-vmm}; do
 			[ -e "$O/$f" ] || die "no $O/$f; run 'make' first, or measure the other rows with --no-filter"
 		done
 		release=$(modinfo -F vermagic "$O/kmod/kvm_iofilter.ko" | cut -d' ' -f1)
@@ -127,7 +135,7 @@ check_inputs() {
 }
 
 main() {
-	filter=1 profile='' listing='' clock=
+	filter=1 profile='' listing='' clock='' ide=
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--no-filter) filter=0 ;;
@@ -136,6 +144,7 @@ main() {
 			case ${2:-} in filter | pit | qemu | in-kernel) profile=$2; shift ;; esac
 			;;
 		--clock) clock=1 ;;
+		--ide) ide=1 ;;
 		--contention)
 			"$root/scripts/guest-image.sh" || die "no image for the Linux guests"
 			exec "$root/scripts/vm.sh" ${HOST:+--host} --timeout "$limit" -- selftests/bench/contention ${2:+"$2"}
@@ -156,11 +165,15 @@ main() {
 		"$root/selftests/bench/profile" "$tmp/monitor" "$tmp/trace" "$tmp/symbols" "$profile" ${listing:+"$listing"}
 		return
 	fi
-	start_machine "${clock:+bench.clock=1}"
+	start_machine "${clock:+bench.clock=1}" "${ide:+bench.ide=1}"
 	wait_for 'done'
 	sed -n 's/^note /bench: /p' "$tmp/records"
 	if [ -n "$clock" ]; then
 		"$root/selftests/bench/clock" "$tmp/records"
+		return
+	fi
+	if [ -n "$ide" ]; then
+		"$root/selftests/bench/ide" "$tmp/records" "$O/bench-ide.json"
 		return
 	fi
 	mkdir -p "$O"

@@ -16,4 +16,5 @@ command -v pahole >/dev/null || lack "pahole (the module's BTF)" dwarves
 [ -e /usr/include/zlib.h ] || lack zlib.h zlib1g-dev
 pkg-config --exists json-c 2>/dev/null || lack json-c libjson-c-dev
 pkg-config --exists cmocka 2>/dev/null || lack cmocka libcmocka-dev
+pkg-config --exists libevent libevent_pthreads 2>/dev/null || lack libevent libevent-dev
 exit $bad

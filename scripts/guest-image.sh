@@ -38,6 +38,19 @@ cp -r "$src"/kmod/. "$ROOT/include" "$out/kmod/"
 make -s -C "$headers" M="$out/kmod" modules > "$out/kmod/log" 2>&1 || { cat "$out/kmod/log" >&2; die "building the guest's module failed"; }
 cp "$out"/kmod/*.ko "$out/root/"
 
+# The kernel's own driver for an IDE disk, in the order in which its modules go in. insmod of busybox wants them uncompressed.
+mkdir -p "$out/root/ata"
+n=0
+for ko in $(for m in ata_piix sd_mod; do modprobe -S "${kernel##*/vmlinuz-}" --show-depends $m; done | awk '/^insmod/ && !seen[$2]++ { print $2 }'); do
+	n=$((n + 1))
+	to=$out/root/ata/$n-$(basename "${ko%%.ko*}").ko
+	case $ko in
+	*.xz) xz -dc "$ko" > "$to" ;;
+	*) cp "$ko" "$to" ;;
+	esac
+done
+[ "$n" -gt 0 ] || die "the kernel has no modules ata_piix and sd_mod: install linux-image-6.12-amd64"
+
 install -m 755 "$src/init" "$out/root/init"
 (cd "$out/root" && find . -print0 | cpio -0 -o -H newc -R 0:0 --quiet) | gzip -1 > "$image.new"
 mv "$image.new" "$image"

@@ -71,16 +71,21 @@ static inline int iofilter_clock_own(struct iofilter_clock *clk, struct iofilter
 	return 0;
 }
 
-/* Its owner stops the clock at virtual time @virt ns: every read shows that. Return: 0, -EBUSY, -EPERM: not owned. */
+/*
+ * Its owner stops the clock at virtual time @virt ns: every read shows that. Whoever holds it may become its owner so.
+ *
+ * Return: 0, -EBUSY, -EPERM: neither owned nor held.
+ */
 static inline int iofilter_clock_stop(struct iofilter_clock *clk, __u64 virt)
 {
 	int err;
 
-	if (clk->mode != IOFILTER_CLOCK_OWNED && clk->mode != IOFILTER_CLOCK_STOPPED)
+	if (clk->mode == IOFILTER_CLOCK_PROVE)
 		return -EPERM;
 	err = iofilter_clockctl_begin(clk);
 	if (err)
 		return err;
+	clk->mask = iofilter_width_mask(clk->width);
 	clk->stopped = virt;
 	clk->second = virt / IOFILTER_NSEC_PER_SEC;
 	clk->mode = IOFILTER_CLOCK_STOPPED;

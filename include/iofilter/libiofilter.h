@@ -75,6 +75,7 @@ struct iofilter_opts {
 	/* iofilter_update() with new state: wait so many ms for the guest to end its read sequences; 0: cut them off */
 	unsigned int drain_ms;
 	const struct iofilter_rules *rules; /* of device "table" */
+	int eventfds[KVM_IOFILTER_EVENTFDS]; /* that the program signals (iofilter/ops.h), of this process; 0: none */
 };
 
 /* A filter that this process has attached. */
@@ -192,6 +193,10 @@ struct iofilter_info {
 	__u32 published; /* the VMM tells the time */
 	__u64 changes;	 /* registers that changed by themselves, and are not answered any more */
 
+	/* An IDE channel: of the above what a device of registers has; changes counts answers of the VMM that were not expected. */
+	__u32 drive;	 /* 0: none; 1: not known, 2: idle, 3: at work, 4: has data for the guest */
+	__u32 line;	 /* of KVM's IOAPIC, where it is known to be the drive's interrupt; else 0 */
+
 	/* A table: of the above only verdicts, reads, addr and absence. */
 	__u32 rules;
 	__u64 forgotten; /* how often what the guest's writes have told became unknown */
@@ -221,6 +226,13 @@ enum iofilter_clock_op {
 	IOFILTER_CLOCK_START, /* owned: go on from where it was stopped; else: prove it anew */
 	IOFILTER_CLOCK_OWN,   /* the caller owns it: CLOCK_MONOTONIC + offset, exactly, from this moment on */
 	IOFILTER_CLOCK_PROVE_ANEW, /* nobody owns it any more */
+	/* The caller owns it, and it stands. For iofilter_clock() alone, as the next. */
+	IOFILTER_CLOCK_OWN_STOPPED,
+	/*
+	 * Answer nothing for now, whoever owns it: no reader is answered by what was known before this call once it returns. A VMM holds a
+	 * clock before it changes it, and owns it again when it has.
+	 */
+	IOFILTER_CLOCK_HOLD,
 };
 
 /*
@@ -229,6 +241,23 @@ enum iofilter_clock_op {
  * clock is for a VMM that takes its own answers from the same sum. EALREADY: it is stopped, or runs, already.
  */
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset);
+
+/* --- for a VMM: its own filters, by handle (docs/vmm.md) --- */
+
+/*
+ * iofilter_attach() with getpid() and iofilter_opts.vm_fd, the VM's own descriptor, needs no right to look into processes. Attach
+ * before the vCPUs run; the link ends with the process that holds it, or at iofilter_close().
+ *
+ * Change the clock of @f as iofilter_clock_set() does, without a search for it. @value: for IOFILTER_CLOCK_OWN the offset, for
+ * IOFILTER_CLOCK_OWN_STOPPED what the clock shows, in ns. May be called from any thread of the VMM, one at a time for each filter, with
+ * the VMM's locks held: it waits only for a vCPU that takes a sample at this moment.
+ *
+ * EOPNOTSUPP: this device's clock cannot be owned (IOFILTER_CLOCK_STOP and _START can all), or it has none.
+ */
+int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value);
+
+/* What iofilter_list() tells, of this one: no right to look at all links is needed. The module's counters are not in it. */
+int iofilter_info_get(const struct iofilter *f, struct iofilter_info *info);
 
 /* --- tables of rules (docs/table.md) --- */
 

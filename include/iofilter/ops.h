@@ -16,6 +16,7 @@
 
 #define KVM_IOFILTER_NAME_LEN	16
 #define KVM_IOFILTER_MAX_RANGES 16
+#define KVM_IOFILTER_EVENTFDS	4
 
 /* kvm_iofilter_range.bus, the numbers of KVM's own enum kvm_bus. */
 enum kvm_iofilter_bus {
@@ -36,7 +37,10 @@ enum kvm_iofilter_ops_flags {
 	KVM_IOFILTER_F_ALONE = 1 << 2,
 	/* The VM's PIT must be KVM's own, else attaching fails with ENXIO. req->pit is filled in. */
 	KVM_IOFILTER_F_PIT = 1 << 3,
-	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE | KVM_IOFILTER_F_ALONE | KVM_IOFILTER_F_PIT,
+	/* req->ioapic is filled in if the VM's IOAPIC is KVM's own. */
+	KVM_IOFILTER_F_IRQ = 1 << 4,
+	KVM_IOFILTER_F_ALL = KVM_IOFILTER_F_CLOCK | KVM_IOFILTER_F_SAMPLE | KVM_IOFILTER_F_ALONE | KVM_IOFILTER_F_PIT |
+			     KVM_IOFILTER_F_IRQ,
 };
 
 /* kvm_iofilter_req.flags */
@@ -88,6 +92,8 @@ struct kvm_iofilter_req {
 	__u32 flags;
 	/* KVM's own PIT, for kvm_iofilter_pit() alone. NULL without F_PIT. */
 	struct kvm_pit *pit;
+	/* KVM's own IOAPIC, for kvm_iofilter_line() alone. NULL without F_IRQ, or if it has none. */
+	struct kvm_ioapic *ioapic;
 };
 
 /* A channel of KVM's PIT, as KVM stores it. */
@@ -111,12 +117,44 @@ struct kvm_iofilter_pit_channel {
  * Return: 0; -EBUSY: the state is being changed; -EINVAL: no such offset, or no F_PIT.
  */
 
+/*
+ * A kfunc of the module, in ->read() and ->write():
+ *
+ *	int kvm_iofilter_signal(const struct kvm_iofilter_req *req, __u32 index);
+ *
+ * Adds 1 to the filter's eventfds[@index]: an alarm for who waits for it or, if that is an irqfd of the VM, an interrupt for the
+ * guest, which the vCPU may get before or after the access is done.
+ *
+ * Return: 0; -ENOENT: the filter has no such eventfd.
+ */
+
+/*
+ * A kfunc of the module for programs with F_IRQ, in ->read() and ->write():
+ *
+ *	int kvm_iofilter_line(const struct kvm_iofilter_req *req, __u32 line_at);
+ *
+ * The level of one of the lines of KVM's IOAPIC as its devices, the VMM's among them, have set it: of the irq_states that stands at
+ * @line_at of struct kvm_ioapic. As with the PIT, the offset comes from the kernel's BTF.
+ *
+ * Return: 0 if no device raises it, 1 if one does; -ENOENT: no F_IRQ, or the VM's IOAPIC is the VMM's; -EINVAL: no such offset.
+ *
+ *
+ * A kfunc of the module for ->sample():
+ *
+ *	__u64 kvm_iofilter_string(const struct kvm_iofilter_sample *sample, __u32 at);
+ *
+ * With SAMPLE_STRING: eight bytes from @at on of all that the VMM answered, which are @val * @len bytes. Return: 0 beyond them.
+ */
+
 #define KVM_IOFILTER_MAX_DELAY_NS 100000000ULL
 #define KVM_IOFILTER_DRAIN_MS 20
 
 /* kvm_iofilter_sample.flags */
 enum kvm_iofilter_sample_flags {
-	/* The VMM answered and the guest consumed it, but the value is lost. @val means nothing, and @t0 may be 0. */
+	/*
+	 * The VMM answered and the guest consumed it, but the value is lost. @val means nothing (but with SAMPLE_STRING), and @t0 may
+	 * be 0: it has been overwritten, or was never seen.
+	 */
 	KVM_IOFILTER_SAMPLE_LOST = 1 << 0,
 	/* Read from another vCPU's thread, while the one that was answered goes on. */
 	KVM_IOFILTER_SAMPLE_OTHER = 1 << 1,
@@ -127,6 +165,11 @@ enum kvm_iofilter_sample_flags {
 	KVM_IOFILTER_SAMPLE_WRITE = 1 << 2,
 	/* No answer: at @t1 another filter of the same VM has set @moved. Only @t1 means something. */
 	KVM_IOFILTER_SAMPLE_MOVED = 1 << 3,
+	/*
+	 * With SAMPLE_LOST: the VMM has answered a string read of [@addr, @addr + @len), @val elements of it. That many are what the
+	 * guest's instruction has taken or will take without another exit.
+	 */
+	KVM_IOFILTER_SAMPLE_STRING = 1 << 4,
 };
 
 /* What the VMM answered to a punted read, seen again once the guest has it. Programs may write @moved; all else is read-only. */
@@ -144,6 +187,8 @@ struct kvm_iofilter_sample {
 	 * (SAMPLE_MOVED) before their next access: a guest compares its timers.
 	 */
 	__u32 moved;
+	/* For kvm_iofilter_string() alone. */
+	const void *data;
 };
 
 /* [addr, addr + len) on one bus. len 1 .. 4096. */
@@ -189,6 +234,11 @@ struct kvm_iofilter_ops {
 	__u32 pad;
 	char name[KVM_IOFILTER_NAME_LEN]; /* of the device; [a-z0-9_-]+, NUL-terminated */
 	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
+	/*
+	 * Eventfds for kvm_iofilter_signal(), in the file table of the process that creates the link. 0 or less: none. The filter holds
+	 * them until it is gone; an update does not look at the new ops' own.
+	 */
+	__s32 eventfds[KVM_IOFILTER_EVENTFDS];
 };
 
 #endif /* IOFILTER_OPS_H */

@@ -78,6 +78,7 @@ struct json_object *status_json(const struct iofilter_info *infos, int n);
 /* "proven", "calibrating", .. */
 const char *proof_str(const struct iofilter_info *i);
 const char *fuse_str(__u32 fuse);
+const char *drive_str(__u32 drive);
 
 /* Attach what @args says and stay with it, as it says. Return: the exit status. */
 int attach_run(const struct args *args);

@@ -72,6 +72,23 @@ static struct json_object *registers_json(const struct iofilter_info *i)
 	return o;
 }
 
+const char *drive_str(__u32 drive)
+{
+	static const char *const names[] = { "none", "unknown", "idle", "working", "data" };
+
+	return drive < sizeof(names) / sizeof(names[0]) ? names[drive] : "unknown";
+}
+
+static struct json_object *drive_json(const struct iofilter_info *i)
+{
+	struct json_object *o = registers_json(i);
+
+	json_object_object_del(o, "published");
+	json_object_object_add(o, "drive", json_object_new_string(drive_str(i->drive)));
+	json_add_u64(o, "line", i->line);
+	return o;
+}
+
 static struct json_object *ranges_json(const struct iofilter_info *i)
 {
 	struct json_object *list = json_object_new_array(), *o;
@@ -154,6 +171,8 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 				json_add_u64(o, "rules", i->rules);
 				json_add_u64(o, "forgotten", i->forgotten);
 				json_add_u64(o, "absence", i->absence);
+			} else if (i->drive) {
+				json_object_object_add(o, "channel", drive_json(i));
 			} else if (i->no_clock) {
 				json_object_object_add(o, "registers", registers_json(i));
 			} else {

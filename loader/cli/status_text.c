@@ -103,6 +103,25 @@ static void print_channels(const struct iofilter_info *i)
 	       i->odd_reads ? "; in flight: the second of two reads of port 0x61" : "");
 }
 
+static void print_times(const struct iofilter_info *i)
+{
+	printf("    timing    absence %.0f us, expiry %.0f us; best round trip %.1f us; %llu samples, %llu suspicions\n", us(i->absence),
+	       us(i->expiry), us(i->best_bracket), (unsigned long long)i->samples, (unsigned long long)i->suspicions);
+}
+
+static void print_drive(const struct iofilter_info *i)
+{
+	if (i->fuse)
+		printf("    proof     fuse blown (%s): the drive showed something else than it must; 'iofilter update --reset' starts anew\n",
+		       fuse_str(i->fuse));
+	printf("    drive     %s, %u registers known; ", drive_str(i->drive), i->known);
+	if (i->line)
+		printf("its interrupt is seen on line %u\n", i->line);
+	else
+		puts("its interrupt is not seen");
+	print_times(i);
+}
+
 static void print_registers(const struct iofilter_info *i)
 {
 	if (i->fuse)
@@ -110,8 +129,7 @@ static void print_registers(const struct iofilter_info *i)
 		       fuse_str(i->fuse));
 	printf("    registers %u known, %llu changed by themselves; the time is %s\n", i->known, (unsigned long long)i->changes,
 	       i->published ? "published by the VMM" : "the VMM's to answer");
-	printf("    timing    absence %.0f us, expiry %.0f us; best round trip %.1f us; %llu samples, %llu suspicions\n", us(i->absence),
-	       us(i->expiry), us(i->best_bracket), (unsigned long long)i->samples, (unsigned long long)i->suspicions);
+	print_times(i);
 }
 
 static void print_state(const struct iofilter_info *i)
@@ -128,6 +146,10 @@ static void print_state(const struct iofilter_info *i)
 	if (i->in_flight || i->cut || i->draining)
 		printf("    in flight %u read sequences; %llu cut off%s\n", i->in_flight, (unsigned long long)i->cut,
 		       i->draining ? "; draining" : "");
+	if (i->drive) {
+		print_drive(i);
+		return;
+	}
 	if (i->no_clock) {
 		print_registers(i);
 		return;

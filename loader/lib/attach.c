@@ -40,7 +40,7 @@ static int link_fail(int err, const char *device, pid_t pid)
 	case -ENOSPC:
 		return lib_fail(err, "%s: VM %d has too many I/O devices already", device, pid);
 	case -EINVAL:
-		return lib_fail(err, "the module refused %s: a range, flag or name is not valid", device);
+		return lib_fail(err, "the module refused %s: a range, flag, name or eventfd is not valid", device);
 	default:
 		return lib_fail(err, "attaching %s to VM %d: %s", device, pid, strerror(-err));
 	}
@@ -63,6 +63,7 @@ static const struct iofilter_opts *check_opts(const struct iofilter_opts *opts, 
 /* The options into ops and state. Without a row for the device nobody knows where they would go. */
 static int configure(struct object *o, const struct iofilter_opts *opts)
 {
+	memcpy(o->ops.eventfds, opts->eventfds, sizeof(o->ops.eventfds));
 	if (o->device)
 		return o->device->configure(&o->ops, o->state, opts);
 	if (opts->addr || opts->width || opts->bracket || opts->absence || opts->expiry)
@@ -167,6 +168,22 @@ __u32 iofilter_link_id(const struct iofilter *f)
 void *iofilter_state(const struct iofilter *f)
 {
 	return f->o.state;
+}
+
+int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value)
+{
+	return clock_change(f->o.device, f->o.state, op, value);
+}
+
+int iofilter_info_get(const struct iofilter *f, struct iofilter_info *info)
+{
+	*info = (struct iofilter_info){ .pid = f->pid, .link_id = f->link_id, .end = iofilter_ended(f), .nr_ranges = f->o.ops.nr_ranges };
+	memcpy(info->device, f->o.ops.name, sizeof(info->device));
+	memcpy(info->ranges, f->o.ops.ranges, sizeof(info->ranges));
+	if (f->o.state_fd < 0)
+		return lib_fail(-EOPNOTSUPP, "%s has no state that is known here", f->o.ops.name);
+	info_from_state(info, f->o.state_fd);
+	return 0;
 }
 
 enum iofilter_end iofilter_ended(const struct iofilter *f)

@@ -17,6 +17,16 @@ static __u64 monotonic(void)
 	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
 }
 
+/* Only who holds a clock may stop it. */
+static int own_stopped(struct iofilter_clock *clk, __u64 virt)
+{
+	int err = 0;
+
+	if (clk->mode == IOFILTER_CLOCK_PROVE)
+		err = iofilter_clock_hold(clk);
+	return err ?: iofilter_clock_stop(clk, virt);
+}
+
 static int apply(const struct clock_ref *c, enum iofilter_clock_op op, __s64 offset)
 {
 	struct iofilter_clock *clk = c->clk;
@@ -35,6 +45,12 @@ static int apply(const struct clock_ref *c, enum iofilter_clock_op op, __s64 off
 		if (clk->mode == IOFILTER_CLOCK_STOPPED)
 			return iofilter_clock_own(clk, c->vcpus, now, clk->stopped - now);
 		return clk->mode == IOFILTER_CLOCK_HELD ? iofilter_clock_prove(clk, c->vcpus, now) : -EALREADY;
+	case IOFILTER_CLOCK_OWN_STOPPED:
+		if (offset < 0)
+			return -EINVAL;
+		return c->absolute ? own_stopped(clk, offset) : -EOPNOTSUPP;
+	case IOFILTER_CLOCK_HOLD:
+		return clk->mode == IOFILTER_CLOCK_HELD ? 0 : iofilter_clock_hold(clk);
 	}
 	return -EINVAL;
 }
@@ -66,6 +82,20 @@ static int change_all(const struct device *d, void *state, enum iofilter_clock_o
 	return err;
 }
 
+static int clock_fail(int err, const char *device, enum iofilter_clock_op op, __s64 value)
+{
+	switch (err) {
+	case -EOPNOTSUPP:
+		return lib_fail(err, "the clock of %s counts from what the guest did: nobody can set it, only stop and start", device);
+	case -EINVAL:
+		return lib_fail(err, "offset %lld: the clock would be negative", (long long)value);
+	case -EALREADY:
+		return lib_fail(err, "the clock of %s %s already", device, op == IOFILTER_CLOCK_STOP ? "is stopped" : "runs");
+	default:
+		return err;
+	}
+}
+
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
 {
 	const struct device *d;
@@ -90,14 +120,14 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 	if (head->magic != IOFILTER_STATE_MAGIC || head->version != d->version || head->size != d->state_size)
 		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
 	else
-		err = change_all(d, head, op, offset);
+		err = clock_fail(change_all(d, head, op, offset), device, op, offset);
 	munmap(head, d->state_size);
-	if (err == -EOPNOTSUPP)
-		return lib_fail(err, "the clock of %s counts from what the guest did: nobody can set it, only stop and start", device);
-	if (err == -EINVAL)
-		return lib_fail(err, "offset %lld: the clock would be negative", (long long)offset);
-	if (err == -EALREADY)
-		return lib_fail(err, "the clock of %s %s already", device,
-				op == IOFILTER_CLOCK_STOP ? "is stopped" : "runs");
 	return err;
+}
+
+int clock_change(const struct device *d, void *state, enum iofilter_clock_op op, __s64 value)
+{
+	if (!d || !d->clock || !state)
+		return lib_fail(-EOPNOTSUPP, "%s has no clock that is known here", d ? d->name : "this device");
+	return clock_fail(change_all(d, state, op, value), d->name, op, value);
 }

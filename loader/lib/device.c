@@ -6,12 +6,14 @@
 #include <unistd.h>
 #include "lib.h"
 #include <iofilter/hpet.h>
+#include <iofilter/ide.h>
 #include <iofilter/pit.h>
 #include <iofilter/pmtimer.h>
 #include <iofilter/rtc.h>
 #include <iofilter/speaker.h>
 #include <iofilter/table.h>
 #include <hpet.skel.h>
+#include <ide.skel.h>
 #include <pit.skel.h>
 #include <pmtimer.skel.h>
 #include <rtc.skel.h>
@@ -262,6 +264,14 @@ static const struct device devices[] = {
 		.describe = rtc_describe,
 		.version = IOFILTER_RTC_VERSION,
 		.state_size = sizeof(struct iofilter_rtc),
+	},
+	{
+		.name = "ide",
+		.elf = ide_bpf__elf_bytes,
+		.configure = ide_configure,
+		.describe = ide_describe,
+		.version = IOFILTER_IDE_VERSION,
+		.state_size = sizeof(struct iofilter_ide),
 	},
 	{
 		.name = "table",

@@ -98,9 +98,11 @@ int pit_clock_set(struct iofilter_pit *p, enum iofilter_clock_op op)
 
 	switch (op) {
 	case IOFILTER_CLOCK_OWN:
+	case IOFILTER_CLOCK_OWN_STOPPED:
 		return -EOPNOTSUPP;
 	case IOFILTER_CLOCK_STOP:
-		if (__sync_fetch_and_or(&p->attention, PIT_HELD) & PIT_HELD)
+	case IOFILTER_CLOCK_HOLD:
+		if (__sync_fetch_and_or(&p->attention, PIT_HELD) & PIT_HELD && op == IOFILTER_CLOCK_STOP)
 			return -EALREADY;
 		/* Who has the lock now may not have seen it. */
 		for (tries = 0; iofilter_load(p->lock); tries++) {

@@ -58,6 +58,9 @@ struct device {
 	const char *absent; /* .. if it has none that is needed (F_PIT) */
 };
 
+/* clock.c: all clocks of a device's state. */
+int clock_change(const struct device *d, void *state, enum iofilter_clock_op op, __s64 value);
+
 const struct device *device_find(const char *name);
 int device_unknown(const char *name);
 
@@ -77,6 +80,10 @@ int pit_clock_set(struct iofilter_pit *p, enum iofilter_clock_op op);
 /* device_speaker.c */
 int speaker_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
 void speaker_describe(const void *state, struct iofilter_info *info);
+
+/* device_ide.c */
+int ide_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void ide_describe(const void *state, struct iofilter_info *info);
 
 /* object.c: programs and maps, loaded but not attached. */
 enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };

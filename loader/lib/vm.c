@@ -204,6 +204,11 @@ int vm_open(pid_t pid, int want_fd)
 
 	if (pid <= 0)
 		return lib_fail(-EINVAL, "%d is no pid", pid);
+	/* A VMM itself: no right is needed for what it has. */
+	if (pid == getpid() && want_fd > 0 && is_vm(pid, want_fd)) {
+		fd = fcntl(want_fd, F_DUPFD_CLOEXEC, 0);
+		return fd >= 0 ? fd : lib_fail(-errno, "descriptor %d: %s", want_fd, strerror(errno));
+	}
 	pidfd = pidfd_open(pid, 0);
 	if (pidfd < 0 && errno == EINVAL)
 		return lib_fail(-EINVAL, "%d is a thread, not a process", pid);

@@ -22,11 +22,7 @@
  */
 #include <stdint.h>
 #include <iofilter/pmtimer.h>
-
-#define COM1	   0x3f8
-#define COM1_LSR   (COM1 + 5)
-#define LSR_DR	   0x01
-#define LSR_THRE   0x20
+#include "guest.h"
 
 #define FEW	16
 #define MANY	48
@@ -52,55 +48,6 @@ asm(".section .multiboot, \"a\"\n"
 	"	jmp 1b\n"
 	"	.lcomm stack, 65536\n"
 	"	.set stack_top, stack + 65536\n");
-
-static inline void outb(uint16_t port, uint8_t val)
-{
-	asm volatile("outb %0, %1" : : "a"(val), "Nd"(port));
-}
-
-static inline uint8_t inb(uint16_t port)
-{
-	uint8_t val;
-
-	asm volatile("inb %1, %0" : "=a"(val) : "Nd"(port));
-	return val;
-}
-
-/* The low half: a batch is far shorter than 2^32 ticks. */
-static inline uint32_t ticks(void)
-{
-	uint32_t lo, hi;
-
-	asm volatile("rdtsc" : "=a"(lo), "=d"(hi) : : "memory");
-	return lo;
-}
-
-static void put_char(char c)
-{
-	while (!(inb(COM1_LSR) & LSR_THRE))
-		;
-	outb(COM1, c);
-}
-
-static char get_char(void)
-{
-	while (!(inb(COM1_LSR) & LSR_DR))
-		asm volatile("pause");
-	return inb(COM1);
-}
-
-static void put_str(const char *s)
-{
-	while (*s)
-		put_char(*s++);
-}
-
-static void put_dec(uint32_t n)
-{
-	if (n >= 10)
-		put_dec(n / 10);
-	put_char('0' + n % 10);
-}
 
 /* The same two instructions close every loop, so that an empty one can be subtracted. */
 #define LOOP(n, insn) \
@@ -138,20 +85,6 @@ static uint32_t batch(uint32_t where, int width, uint32_t n)
 
 static uint32_t few[BATCHES], many[BATCHES];
 
-static uint32_t median(uint32_t *v)
-{
-	uint32_t x;
-	int i, j;
-
-	for (i = 1; i < BATCHES; i++) {
-		x = v[i];
-		for (j = i; j > 0 && v[j - 1] > x; j--)
-			v[j] = v[j - 1];
-		v[j] = x;
-	}
-	return v[BATCHES / 2];
-}
-
 static uint32_t sum(const uint32_t *v)
 {
 	uint32_t total = 0;
@@ -177,7 +110,7 @@ static struct cost measure(uint32_t where, int width)
 		many[i] = batch(where, width, MANY);
 	}
 	cost.total = sum(few) + sum(many);
-	cost.median = median(many) - median(few);
+	cost.median = median(many, BATCHES) - median(few, BATCHES);
 	return cost;
 }
 

@@ -47,6 +47,7 @@ refused "a port for no device" 2 "port.*one device" "${attach[@]}" --port 0x608
 refused "a port for the HPET" 1 "address 0x800.*memory" "${attach[@]}" --port 0x800 hpet
 refused "width 32 of the HPET" 1 "64 bits" "${attach[@]}" --width 32 hpet
 refused "a port for the RTC" 1 "0x70, always" "${attach[@]}" --port 0x608 rtc
+refused "a port for the IDE channel" 1 "0x1f0.*0x170" "${attach[@]}" --port 0x608 ide
 refused "unknown device" 1 "nosuch.*pmtimer" "${attach[@]}" nosuch
 refused "unknown command" 2 "frobnicate" "$iofilter" frobnicate
 refused "unknown option" 2 "--frob" "${attach[@]}" --frob pmtimer

@@ -32,6 +32,7 @@ static const struct {
 	{ "read_before", "ptr_kvm_iofilter_req invalid negative access" },
 	{ "sleepable", "attach to unsupported member read" },
 	{ "kfunc_forged", "must point to scalar, or struct with scalar" },
+	{ "kfunc_inside", "args#0 expected pointer to STRUCT kvm_iofilter_req" },
 	{ "helper_probe", "cannot use helper bpf_probe_read_kernel" },
 	{ "helper_printk", "cannot use helper bpf_trace_printk" },
 	{ "helper_timer", "cannot use helper bpf_timer_init" },

@@ -3,6 +3,10 @@
 #ifndef SELFTESTS_BPF_H
 #define SELFTESTS_BPF_H
 
+#define __ksym
+#define preserve_access_index
+#define bpf_core_field_exists(type, field) 1
+#define bpf_core_field_offset(type, field) offsetof(type, field)
 #define SEC(name) __attribute__((used))
 #ifndef __noinline
 #define __noinline __attribute__((__noinline__))

@@ -50,12 +50,17 @@ static inline void sim_point(void)
 /* Those that matter to the RTC alone. */
 #define SIM_RTC_CLAUSES(C) \
 	C(EXITS) C(TAKEN) C(RTC_AGAIN) C(RTC_VERSION) C(RTC_AGE) C(RTC_AWAY) C(RTC_OVERTAKEN) C(RTC_BUSY) C(RTC_OTHERS) C(RTC_FORGET)
+/* .. and to the IDE channel. */
+#define SIM_IDE_CLAUSES(C) \
+	C(IDE_UNSURE) C(IDE_FINAL) C(IDE_READING) C(IDE_LOWERED) C(IDE_SHOWN) C(IDE_UNIT) C(IDE_BUSY) C(IDE_OVERLAP) C(IDE_AWAY) C(IDE_INTRQ) C(IDE_ONCE) C(IDE_END) \
+	C(IDE_HOB) C(IDE_FLYING) C(IDE_VERSION) C(IDE_ELEMENTS)
 enum sim_clause {
 	SIM_CLAUSE_NONE,
 #define SIM_CLAUSE_ENUM(name) SIM_CLAUSE_##name,
 	SIM_CLAUSES(SIM_CLAUSE_ENUM)
 	SIM_NR_CLAUSES,
 	SIM_RTC_CLAUSES(SIM_CLAUSE_ENUM)
+	SIM_IDE_CLAUSES(SIM_CLAUSE_ENUM)
 };
 extern enum sim_clause sim_without;
 #define IOFILTER_CLAUSE(name) (sim_without != SIM_CLAUSE_##name)
@@ -201,7 +206,7 @@ struct kvm_vcpu {
 struct kvm {
 	int max_vcpus, created_vcpus;
 	struct kvm_vcpu **vcpus;
-	struct { s64 kvmclock_offset; void *vpit; } arch;
+	struct { s64 kvmclock_offset; void *vpit, *vioapic; } arch;
 };
 #define kvm_for_each_vcpu(i, v, kvm) for (i = 0; (int)i < (kvm)->created_vcpus && ((v) = (kvm)->vcpus[i], 1); i++)
 struct kvm_io_device { const struct kvm_io_device_ops *ops; };

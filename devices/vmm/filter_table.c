@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A table of rules that the VMM works with (--filter table=FILE).
+ *
+ * A slot named out_PORT (hexadecimal) holds a write to that port which the VMM has not seen. When an access comes here, those are
+ * carried out first, in the order of the slots.
+ *
+ * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done.
+ * So after a command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much
+ * of it the guest has read is found out at the next access that comes here, and then read from the model itself, too.
+ */
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <iofilter/table_vmm.h>
+#include "filter.h"
+
+#define SLOT_PREFIX "out_"
+#define STATUS	    (IDE_PRIMARY + IDE_STATUS)
+#define ALT_STATUS  (IDE_PRIMARY + IDE_CONTROL_AT)
+
+struct plan {
+	struct table_expect expect[TABLE_PREDICTIONS];
+	__u8 data[TABLE_PREDICT_DATA];
+	__u32 nr, size;
+};
+
+static int table_options(struct vmm *vmm, const char *arg, struct iofilter_opts *opts)
+{
+	struct iofilter_rules *rules;
+
+	(void)vmm;
+	if (iofilter_rules_read(arg, &rules)) {
+		vmm_error("%s", iofilter_error());
+		return -1;
+	}
+	opts->rules = rules;
+	return 0;
+}
+
+static void enter(struct iofilter_table *t)
+{
+	while (iofilter_table_enter(t))
+		sched_yield();
+}
+
+static int table_started(struct filter *f)
+{
+	struct iofilter_table *t = iofilter_state(f->f);
+
+	if (!f->plan)
+		f->plan = calloc(1, sizeof(*f->plan));
+	iofilter_table_own(t, 1);
+	return f->plan ? 0 : -1;
+}
+
+/* Writes that were taken in the guest's order of slots, as far as one holds it: the later of two writes to a port is what counts. */
+static void carry_out(struct filter *f, struct iofilter_table *t)
+{
+	__u64 val;
+	__u32 i, byte;
+	__u8 dirty;
+
+	for (i = 0; i < t->nr_slots; i++) {
+		const char *name = t->text.slots[i];
+
+		if (strncmp(name, SLOT_PREFIX, strlen(SLOT_PREFIX)))
+			continue;
+		dirty = iofilter_table_take(t, i * 8, &val);
+		for (byte = 0; byte < 8; byte++, val >>= 8) {
+			if (!(dirty >> byte & 1))
+				continue;
+			bus_write(f->vmm, false, strtoul(name + strlen(SLOT_PREFIX), NULL, 16) + byte, &val, 1);
+			f->took++;
+		}
+	}
+}
+
+/* What the guest was answered ahead of the model, the model answers now. */
+static void catch_up(struct filter *f, const struct table_predict *p)
+{
+	struct plan *plan = f->plan;
+	__u32 i, n, left, val;
+
+	for (i = 0; i < plan->nr && i <= p->next; i++) {
+		const struct table_expect *e = &plan->expect[i];
+
+		left = i < p->next ? (e->bytes ? e->bytes : e->width) : p->pos;
+		for (; left; left -= n) {
+			n = e->width < left ? e->width : left;
+			bus_read(f->vmm, false, e->addr, &val, n);
+		}
+	}
+	plan->nr = plan->size = 0;
+}
+
+/* Nothing of this VMM's is ahead of the guest or behind it when its device has the access. */
+static void table_before(struct filter *f, const struct access *a)
+{
+	struct iofilter_table *t = iofilter_state(f->f);
+
+	(void)a;
+	enter(t);
+	catch_up(f, &t->predict);
+	iofilter_table_predict(t, NULL, 0, NULL, 0);
+	carry_out(f, t);
+	iofilter_table_leave(t);
+}
+
+static bool expect(struct plan *p, struct ide *copy, __u16 port, __u32 width, __u32 bytes)
+{
+	struct table_expect *e = &p->expect[p->nr];
+	__u32 i, val;
+
+	if (p->nr == TABLE_PREDICTIONS || p->size + bytes > TABLE_PREDICT_DATA)
+		return false;
+	*e = (struct table_expect){ .op = TABLE_READ, .addr = port, .width = width, .off = p->size, .bytes = bytes };
+	for (i = 0; i < bytes; i += width) {
+		val = ide_port_read(copy, port, width);
+		memcpy(p->data + p->size + i, &val, width);
+	}
+	if (!bytes)
+		e->value = ide_port_read(copy, port, width);
+	p->size += bytes;
+	p->nr++;
+	return true;
+}
+
+static void make_plan(struct plan *p, const struct ide *ide)
+{
+	struct ide copy = *ide;
+
+	copy.irq = NULL;
+	if (!expect(p, &copy, STATUS, 1, 0))
+		return;
+	while (copy.c.status & IDE_DRQ && copy.c.transfer != IDE_DATA_OUT)
+		if (!expect(p, &copy, IDE_PRIMARY, 2, copy.c.end - copy.c.pos) || !expect(p, &copy, ALT_STATUS, 1, 0) ||
+		    !expect(p, &copy, STATUS, 1, 0))
+			return;
+}
+
+static void table_after(struct filter *f, const struct access *a)
+{
+	struct iofilter_table *t = iofilter_state(f->f);
+	const struct ide *ide = &f->vmm->board->ide;
+	const struct ide_channel *c = &ide->c;
+
+	if (!a->write || a->addr != IDE_PRIMARY + IDE_COMMAND || !(c->status & IDE_DRQ) || c->transfer == IDE_DATA_OUT || c->unit ||
+	    !(c->control & IDE_CTL_NIEN))
+		return;
+	make_plan(f->plan, ide);
+	enter(t);
+	/* The data of the prediction before may still be wanted by a string: then do without. */
+	if (iofilter_table_predict(t, f->plan->expect, f->plan->nr, f->plan->data, f->plan->size))
+		f->plan->nr = f->plan->size = 0;
+	iofilter_table_leave(t);
+}
+
+static void table_stats(struct filter *f, FILE *out)
+{
+	fprintf(out, ", \"took\": %llu", f->took);
+}
+
+static void table_end(struct filter *f)
+{
+	free(f->plan);
+}
+
+const struct filter_kind filter_table = {
+	.name = "table",
+	.wants = "FILE",
+	.options = table_options,
+	.started = table_started,
+	.before = table_before,
+	.after = table_after,
+	.end = table_end,
+	.stats = table_stats,
+};

@@ -1,0 +1,836 @@
+// SPDX-License-Identifier: GPL-2.0
+/* The IDE channel's program on the module's own settling: cases, random guests on up to two vCPUs, and what each clause is for. */
+#include <unistd.h>
+#include "idesim.h"
+
+#define PORT(reg) ((reg) == IDE_CONTROL ? IDE_PRIMARY + IDE_CONTROL_AT : IDE_PRIMARY + (reg))
+#define GOT (sim.vcpus[0].got)
+
+#define WANT(cond) \
+	do { \
+		if (!(cond)) \
+			sim_fail("line %d: %s", __LINE__, #cond); \
+	} while (0)
+
+static bool out(u32 reg, u8 val)
+{
+	return sim_whole(0, true, PORT(reg), val, 1, 1);
+}
+
+/* Return: whether it was answered by the filter. */
+static bool in(u32 reg)
+{
+	return sim_whole(0, false, PORT(reg), 0, 1, 1);
+}
+
+static void data(u32 len, u32 count)
+{
+	sim_whole(0, false, IDE_PRIMARY, 0, len, count);
+}
+
+static void task(u32 lba, u8 count)
+{
+	out(IDE_DEVICE, 0xe0 | lba >> 24);
+	out(IDE_COUNT, count);
+	out(IDE_LBA_LOW, lba);
+	out(IDE_LBA_MID, lba >> 8);
+	out(IDE_LBA_HIGH, lba >> 16);
+}
+
+#define ALT IDE_ALT_STATUS
+
+static void begin(u32 line)
+{
+	sim_begin(2, ATA, NONE, 1000, line);
+}
+
+/* A guest that polls: how many of its reads are answered. */
+static u32 polled(u32 lba, u8 count, u8 command, u32 block)
+{
+	u32 answered = 0, i;
+
+	out(IDE_CONTROL, IDE_CTL_NIEN | 8);
+	answered += in(IDE_STATUS);
+	answered += in(IDE_DEVICE);
+	task(lba, count);
+	out(IDE_COMMAND, command);
+	sim_complete(false);
+	answered += in(IDE_STATUS);
+	for (i = 0; i < count; i++) {
+		data(2, 256);
+		answered += in(ALT);
+		if ((i + 1) % block == 0)
+			sim_complete(false);
+		answered += in(IDE_STATUS);
+	}
+	WANT(GOT == 0x50);
+	out(IDE_CONTROL, 8);
+	return answered;
+}
+
+/* As SeaBIOS reads: of the pauses after a block all are answered, once the drive's size is known. */
+static void bios(void)
+{
+	begin(1);
+	in(IDE_STATUS);
+	polled(999, 1, IDE_CMD_READ, 1);
+	polled(100, 8, IDE_CMD_READ, 1);
+	/* The first status, the device register, eight pauses, the last status. INTRQ is not known at first. */
+	WANT(polled(200, 8, IDE_CMD_READ, 1) == 10);
+	WANT(in(ALT) && GOT == 0x50);
+	WANT(in(IDE_COUNT) && GOT == 0);
+	WANT(in(IDE_LBA_LOW) && GOT == 208);
+	WANT(in(IDE_ERROR) && GOT == 0);
+	out(IDE_COUNT, 16);
+	out(IDE_CONTROL, IDE_CTL_NIEN);
+	out(IDE_COMMAND, IDE_CMD_SET_MULTIPLE);
+	in(IDE_STATUS);
+	/* Within a block both; at its end, the pause. Two are audits. */
+	WANT(polled(300, 64, IDE_CMD_READ_MULTIPLE, 16) >= 60 * 2 + 4 + 1 - 2);
+}
+
+/* Nobody is told "busy" of a block that may not be there. */
+static void beyond(void)
+{
+	u32 i;
+
+	begin(1);
+	for (i = 0; i < 2; i++) {
+		in(IDE_STATUS);
+		out(IDE_CONTROL, IDE_CTL_NIEN);
+		in(IDE_STATUS);
+		task(998, 3);
+		out(IDE_COMMAND, IDE_CMD_READ);
+		sim_complete(false);
+		in(IDE_STATUS);
+		data(2, 256);
+		in(ALT);
+		sim_complete(false);
+		in(IDE_STATUS);
+		data(2, 256);
+		WANT(!in(ALT) && GOT == 0x41);
+	}
+}
+
+static void identified(void)
+{
+	begin(1);
+	in(IDE_STATUS);
+	out(IDE_DEVICE, 0xe0);
+	in(ALT);
+	out(IDE_CONTROL, IDE_CTL_NIEN);
+	out(IDE_COMMAND, IDE_CMD_IDENTIFY);
+	in(IDE_STATUS);
+	data(2, 256);
+	WANT(in(ALT) && GOT == 0x50);
+	WANT(ide.watch.end[0] == 1000 && ide.watch.multiple[0] == 16);
+	WANT(in(IDE_STATUS) && GOT == 0x50);
+	WANT(polled(10, 8, IDE_CMD_READ, 1) >= 10);
+}
+
+/* One block read as Linux does, by interrupt. Return: how many reads were answered. */
+static u32 interrupt(u32 lba, u8 count)
+{
+	u32 answered = 0, i;
+
+	answered += in(IDE_STATUS);
+	out(IDE_DEVICE, 0xe0);
+	answered += in(ALT);
+	answered += in(IDE_STATUS);
+	task(lba, count);
+	answered += in(IDE_STATUS);
+	out(IDE_COMMAND, IDE_CMD_READ);
+	answered += in(ALT);
+	for (i = 0; i < count; i++) {
+		sim_complete(false);
+		WANT(sim.device.intrq);
+		WANT(!in(ALT) && GOT == 0x58);
+		WANT(!in(IDE_STATUS) && GOT == 0x58);
+		data(4, 128);
+		answered += in(ALT);
+	}
+	answered += in(IDE_STATUS);
+	return answered;
+}
+
+static void interrupts(void)
+{
+	u32 i;
+
+	begin(0);
+	out(IDE_CONTROL, 8);
+	in(IDE_STATUS);
+	for (i = 0; i < 5; i++)
+		interrupt(10 * i, 2);
+	/* All but the two that each interrupt needs. */
+	WANT(interrupt(100, 8) == 4 + 1 + 8 + 1);
+	WANT(in(IDE_STATUS) && GOT == 0x50);
+	/* Behind the disk's end. */
+	task(5000, 1);
+	out(IDE_COMMAND, IDE_CMD_READ);
+	WANT(!in(ALT) && GOT == 0x41);
+	WANT(!in(IDE_STATUS));
+	WANT(in(IDE_STATUS) && GOT == 0x41);
+}
+
+/* Where the line is another device's, or KVM has none, nothing is taken from it. */
+static void no_line(void)
+{
+	u32 line, i;
+
+	for (line = 1; line <= 3; line++) {
+		begin(line);
+		out(IDE_CONTROL, 8);
+		in(IDE_STATUS);
+		for (i = 0; i < 20; i++)
+			interrupt(10 * i, 2);
+		WANT(!in(IDE_STATUS));
+		WANT(in(ALT) && GOT == 0x50);
+		WANT(ide.watch.line_proofs < 2 * IDE_LINE_PROOFS);
+	}
+}
+
+/* A CD on the channel raises INTRQ by itself. */
+static void ejected(void)
+{
+	u32 i;
+
+	sim_begin(1, ATA, CD, 1000, 0);
+	in(IDE_STATUS);
+	for (i = 0; i < 5; i++)
+		interrupt(10 * i, 2);
+	WANT(in(IDE_STATUS));
+	ide_raise(&sim.device);
+	WANT(in(ALT));
+	WANT(!in(IDE_STATUS));
+	WANT(in(IDE_STATUS));
+}
+
+static void reset(void)
+{
+	u32 how;
+
+	for (how = STOP; how <= RESET; how++) {
+		begin(0);
+		in(IDE_STATUS);
+		polled(20, 2, IDE_CMD_READ, 1);
+		WANT(in(ALT));
+		sim_pause(200 * US, how);
+		WANT(!in(ALT));
+		WANT(in(ALT));
+		WANT(!in(IDE_LBA_LOW));
+	}
+	/* Saved with an interrupt that nobody has seen to. */
+	begin(0);
+	ide.watch.line_proofs = 2 * IDE_LINE_PROOFS;
+	sim.saved.intrq = true;
+	in(IDE_STATUS);
+	WANT(in(IDE_STATUS));
+	sim_pause(200 * US, LOAD);
+	in(ALT);
+	WANT(in(ALT));
+	WANT(!in(IDE_STATUS));
+	WANT(in(IDE_STATUS));
+	/* An error of the disk stops the VM, and QEMU begins anew: not before it has shown an idle drive. */
+	begin(1);
+	in(IDE_STATUS);
+	in(IDE_DEVICE);
+	task(10, 1);
+	out(IDE_COMMAND, IDE_CMD_READ);
+	sim_pause(200 * US, DISK_ERROR);
+	WANT(!in(ALT) && GOT == 0x50);
+	WANT(!in(ALT) && GOT == 0x50);
+	sim_complete(false);
+	WANT(!in(ALT) && GOT == 0xd0);
+}
+
+/* A part of a block: only so much is taken as KVM asks for, whatever the guest's count. */
+static void partial(void)
+{
+	begin(1);
+	in(IDE_STATUS);
+	out(IDE_CONTROL, IDE_CTL_NIEN);
+	in(IDE_STATUS);
+	in(IDE_DEVICE);
+	task(10, 1);
+	out(IDE_COMMAND, IDE_CMD_READ);
+	sim_complete(false);
+	in(IDE_STATUS);
+	sim_access(0, false, IDE_PRIMARY, 0, 2, 256, 100);
+	sim_finish(0, 500);
+	WANT(in(ALT) && GOT == 0x58);
+	data(2, 156);
+	WANT(in(ALT) && GOT == 0x50);
+}
+
+/* Another vCPU is being shown the block, or was, and nobody knows what. */
+static void another_looks(void)
+{
+	u32 i;
+
+	for (i = 0; i < 2; i++) {
+		begin(1);
+		in(IDE_STATUS);
+		polled(999, 1, IDE_CMD_READ, 1);
+		out(IDE_CONTROL, IDE_CTL_NIEN);
+		in(IDE_STATUS);
+		task(10, 2);
+		out(IDE_COMMAND, IDE_CMD_READ);
+		sim_complete(false);
+		sim_access(1, false, PORT(ALT), 0, 1, 1, 1);
+		sim_step(1);
+		in(IDE_STATUS);
+		data(2, 256);
+		sim_complete(false);
+		sim_step(1);
+		sim_step(1);
+		if (i) {
+			sim_finish(1, 500);
+			sim_whole(1, true, NO_PORT, 0, 1, 1);
+		}
+		WANT(!in(ALT) && GOT == 0x58);
+		sim_finish(1, 500);
+	}
+}
+
+/* Attached while a vCPU is in the VMM with a command. */
+static void attached(void)
+{
+	begin(1);
+	task(10, 1);
+	sim_access(1, true, PORT(IDE_COMMAND), IDE_CMD_READ, 1, 1, 1);
+	sim_step(1);
+	sim_step(1);
+	iofilter_slots_free(&sim.f);
+	sim_attach();
+	in(ALT);
+	WANT(!in(ALT));
+	sim_finish(1, 500);
+	WANT(!in(ALT) && GOT == 0xd0);
+}
+
+/* What others do is found at an audit, and ends it. */
+static void fuse(void)
+{
+	u32 i, answered = 0;
+
+	begin(1);
+	in(ALT);
+	for (i = 0; i < 3 * IDE_AUDIT; i++)
+		answered += in(ALT);
+	WANT(answered >= 3 * (IDE_AUDIT - 2));
+	sim.device.drives[0].status = 0;
+	sim.failure[0] = 0;
+	for (i = 0; i < 2 * IDE_AUDIT; i++)
+		sim_whole(0, false, PORT(ALT), 0, 1, 1);
+	/* Until then it was wrong, as it must be. */
+	sim.failure[0] = 0;
+	WANT(ide.watch.fuse == IOFILTER_FUSE_MODEL && !in(ALT));
+	begin(1);
+	in(ALT);
+	WANT(in(ALT));
+	sim_now += IDE_EXPIRY_NS;
+	WANT(!in(ALT));
+	WANT(in(ALT));
+}
+
+static const struct { const char *name; void (*run)(void); } cases[] = {
+	{ "polled", bios },
+	{ "behind the end", beyond },
+	{ "identified", identified },
+	{ "interrupts", interrupts },
+	{ "another's line, and none", no_line },
+	{ "a CD ejected", ejected },
+	{ "stopped, loaded, reset", reset },
+	{ "a part of a block", partial },
+	{ "another looks", another_looks },
+	{ "attached", attached },
+	{ "audit, fuse, expiry", fuse },
+};
+
+/* --- random guests --- */
+
+static u64 rnd_state;
+
+static u64 rnd(void)
+{
+	u64 z = rnd_state += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+enum what { ACCESS, STEP, COMPLETE, OTHER, KICK, PAUSE, EJECT, MAIN_LOOP };
+
+#define MAX_OPS 400
+
+struct op {
+	u8 what, vcpu, write, len, how;
+	u8 stop, nested; /* after so many of the filter's steps, so many of the ops that follow come in between */
+	u16 port, val, count, taken;
+	u64 ns; /* before it */
+};
+
+struct program {
+	int vcpus, n;
+	enum kind master, slave;
+	u32 line;
+	bool warm; /* the line has been seen to be the drive's, and how large it is */
+	struct op ops[MAX_OPS];
+};
+
+static const struct program *running;
+static int at, nested, to_nest;
+
+static bool in_kernel(void)
+{
+	int i;
+
+	for (i = 0; i < sim.kvm.created_vcpus; i++)
+		if (sim.vcpus[i].phase != IN_GUEST && sim.vcpus[i].phase <= LEAVING)
+			return true;
+	return false;
+}
+
+static void run_op(const struct op *op)
+{
+	int i;
+
+	/* This vCPU is within the filter. */
+	if (sim.vcpus[op->vcpu].phase == CALLED || (nested && op->what == PAUSE))
+		return;
+	/* The module takes it that nobody is on the way out of the kernel for 100 ms. */
+	sim_now += in_kernel() && op->ns > 100 * US ? 100 * US : op->ns;
+	if (sim_now - sim.main_loop > IDE_SETTLE_NS / 2)
+		sim_main_loop();
+	switch (op->what) {
+	case ACCESS:
+		sim_finish(op->vcpu, 500);
+		if (!nested) {
+			sim_left = op->stop;
+			to_nest = op->nested;
+		}
+		sim_access(op->vcpu, op->write, op->port, op->val, op->len, op->count, op->taken);
+		if (!nested)
+			sim_left = 0;
+		return;
+	case STEP:
+		for (i = 0; i < op->count; i++) {
+			sim_now += 300;
+			sim_step(op->vcpu);
+			note();
+		}
+		return;
+	case COMPLETE:
+		sim_complete(op->val);
+		return;
+	case OTHER:
+		sim_finish(op->vcpu, 500);
+		sim_whole(op->vcpu, op->write, NO_PORT, 0, 1, 1);
+		return;
+	case KICK:
+		if (sim.vcpus[op->vcpu].phase == IN_GUEST)
+			sim_signal(op->vcpu);
+		return;
+	case PAUSE:
+		sim_pause(100 * US + op->val * US, op->how);
+		return;
+	case EJECT:
+		if (sim.device.drives[0].kind == CD || sim.device.drives[1].kind == CD)
+			ide_raise(&sim.device);
+		return;
+	case MAIN_LOOP:
+		sim_main_loop();
+	}
+}
+
+/* The filter was stopped at some step, and other vCPUs go on. */
+void sim_stopped(void)
+{
+	int i;
+
+	/* Those who would wait for a lock wait for ever. */
+	for (i = 0; i < sim.kvm.created_vcpus; i++)
+		if (sim.f.slots[i]->lock.held) {
+			sim_left = 1;
+			return;
+		}
+	nested = 1;
+	while (to_nest-- && at + 1 < running->n && !sim.failure[0]) {
+		run_op(&running->ops[++at]);
+		note();
+	}
+	nested = 0;
+}
+
+/* Return: the op that failed, or -1. */
+static int run(const struct program *p)
+{
+	sim.failure[0] = 0;
+	sim_begin(p->vcpus, p->master, p->slave, 1000, p->line);
+	running = p;
+	if (p->warm && !p->line)
+		ide.watch.line_proofs = 2 * IDE_LINE_PROOFS;
+	if (p->warm)
+		ide.watch.end[0] = ide.watch.end[1] = 1000;
+	for (at = 0; at < p->n; at++) {
+		run_op(&p->ops[at]);
+		note();
+		if (ide.watch.fuse)
+			sim_fail("the fuse is blown");
+		if (sim.failure[0])
+			return at;
+	}
+	return -1;
+}
+
+static void emit(struct program *p, struct op op)
+{
+	if (!op.len)
+		op.len = op.count = op.taken = 1;
+	if (p->n < MAX_OPS)
+		p->ops[p->n++] = op;
+}
+
+/* How often something unusual comes in between. */
+static u32 wild;
+
+static void emit_any(struct program *p, int vcpu);
+
+static void emit_access(struct program *p, int vcpu, bool write, u32 reg, u32 val)
+{
+	static const u64 ns[] = { 200, 500, 1000, 3000 };
+	struct op op = { .what = ACCESS, .vcpu = vcpu, .write = write, .port = PORT(reg), .val = val, .len = 1, .count = 1, .taken = 1,
+			 .ns = ns[rnd() % 4] };
+	u64 r = rnd();
+
+	if (wild && rnd() % wild == 0)
+		emit_any(p, rnd() % p->vcpus);
+	if (r % 97 == 0)
+		op.ns = rnd() % 300000;
+	if (r % 211 == 1)
+		op.ns = rnd() % (r % 3 ? 200000000 : 2000000000);
+	if (r % 7 == 4) {
+		op.stop = 1 + rnd() % 40;
+		op.nested = 1 + rnd() % 6;
+	}
+	emit(p, op);
+	/* Of the other vCPU's, some fall in between. */
+	emit(p, (struct op){ .what = STEP, .vcpu = vcpu, .len = 1, .count = rnd() % 8 ? 6 : rnd() % 6 });
+}
+
+static void emit_data(struct program *p, int vcpu, u32 len, u32 count, u32 taken)
+{
+	emit_access(p, vcpu, false, IDE_DATA, 0);
+	/* The access before the steps. */
+	if (p->n < 2)
+		return;
+	p->ops[p->n - 2].len = len;
+	p->ops[p->n - 2].count = count;
+	p->ops[p->n - 2].taken = taken;
+}
+
+/* A sector, whole or in pieces; most of them. */
+static void emit_sector(struct program *p, int vcpu)
+{
+	u32 len = rnd() % 2 ? 2 : 4, left = IDE_SECTOR / len, n;
+
+	while (left) {
+		n = rnd() % 8 ? left : 1 + rnd() % left;
+		emit_data(p, vcpu, len, rnd() % 8 ? n : n + rnd() % 3, n);
+		left -= n;
+		if (rnd() % 20 == 0)
+			return;
+	}
+}
+
+static void emit_complete(struct program *p)
+{
+	emit(p, (struct op){ .what = COMPLETE, .ns = 100, .val = rnd() % 30 == 0 });
+}
+
+static void emit_task(struct program *p, int vcpu, u32 lba, u32 count, bool ext)
+{
+	u32 device = (rnd() % 12 ? 0xe0 : 0xa0) | (rnd() % 12 ? 0 : 0x10);
+
+	emit_access(p, vcpu, true, IDE_DEVICE, device);
+	if (rnd() % 2)
+		emit_access(p, vcpu, false, ALT, 0);
+	if (ext) {
+		emit_access(p, vcpu, true, IDE_COUNT, 0);
+		emit_access(p, vcpu, true, IDE_LBA_LOW, 0);
+		emit_access(p, vcpu, true, IDE_LBA_MID, 0);
+		emit_access(p, vcpu, true, IDE_LBA_HIGH, 0);
+	}
+	emit_access(p, vcpu, true, IDE_COUNT, count);
+	emit_access(p, vcpu, true, IDE_LBA_LOW, lba);
+	emit_access(p, vcpu, true, IDE_LBA_MID, lba >> 8);
+	emit_access(p, vcpu, true, IDE_LBA_HIGH, lba >> 16);
+}
+
+static void emit_status(struct program *p, int vcpu)
+{
+	u32 n = rnd() % 3, i;
+
+	for (i = 0; i < n; i++)
+		emit_access(p, vcpu, false, rnd() % 2 ? ALT : IDE_STATUS, 0);
+}
+
+/* A read command as guests give it. The interrupt may be another vCPU's. */
+static void emit_read(struct program *p)
+{
+	static const u8 commands[] = { 0x20, 0x20, 0x20, 0x21, 0x24, 0xc4, 0xc4, 0x29 };
+	u8 command = commands[rnd() % sizeof(commands)];
+	int vcpu = rnd() % p->vcpus, other = rnd() % 4 ? vcpu : (int)(rnd() % p->vcpus);
+	u32 count = 1 + rnd() % 5, lba = rnd() % 4 ? rnd() % 990 : 990 + rnd() % 14, i;
+	bool polls = rnd() % 2, late = rnd() % 4 == 0;
+
+	if (rnd() % 4)
+		emit_access(p, vcpu, true, IDE_CONTROL, (polls ? IDE_CTL_NIEN : 0) | 8);
+	emit_access(p, vcpu, false, IDE_STATUS, 0);
+	if (polls && rnd() % 2)
+		emit_access(p, vcpu, false, IDE_DEVICE, 0);
+	emit_task(p, vcpu, lba, count, command == IDE_CMD_READ_EXT || command == IDE_CMD_READ_MULTIPLE_EXT);
+	emit_access(p, vcpu, true, IDE_COMMAND, command);
+	if (!late && rnd() % 2)
+		emit_complete(p);
+	emit_access(p, vcpu, false, ALT, 0);
+	emit_complete(p);
+	emit_access(p, other, false, ALT, 0);
+	emit_access(p, other, false, IDE_STATUS, 0);
+	for (i = 0; i < count; i++) {
+		emit_sector(p, other);
+		if (!late)
+			emit_complete(p);
+		if (rnd() % 8)
+			emit_access(p, other, false, ALT, 0);
+		if (late)
+			emit_complete(p);
+		if (polls ? rnd() % 8 : rnd() % 2)
+			emit_access(p, other, false, ALT, 0);
+		if (rnd() % 8)
+			emit_access(p, other, false, IDE_STATUS, 0);
+	}
+	emit_status(p, vcpu);
+	for (i = 0; i < 3; i++)
+		if (rnd() % 2)
+			emit_access(p, vcpu, false, 1 + rnd() % 6, 0);
+}
+
+static void emit_other_command(struct program *p)
+{
+	static const u8 commands[] = { 0x30, 0xc5, 0xc8, 0xca, 0xe7, 0xec, 0xec, 0xc6, 0xc6, 0x08, 0x90, 0xa0, 0xe5, 0xf8, 0x00, 0xa1 };
+	u8 command = commands[rnd() % sizeof(commands)];
+	int vcpu = rnd() % p->vcpus;
+	u32 i;
+
+	emit_access(p, vcpu, false, IDE_STATUS, 0);
+	emit_task(p, vcpu, rnd() % 990, command == 0xc6 ? 1 << rnd() % 5 : 1 + rnd() % 3, false);
+	emit_access(p, vcpu, true, IDE_COMMAND, command);
+	emit_status(p, vcpu);
+	if (command == 0x30 || command == 0xc5 || command == 0xa0)
+		for (i = rnd() % 4; i; i--) {
+			emit_access(p, vcpu, true, IDE_DATA, 0);
+			p->ops[p->n - 2].len = 2;
+			p->ops[p->n - 2].count = p->ops[p->n - 2].taken = 1;
+		}
+	if (command == 0xec)
+		emit_data(p, vcpu, 2, 256, 256);
+	emit_status(p, vcpu);
+	emit_complete(p);
+	emit_status(p, vcpu);
+}
+
+/* What straddles, words and strings; and those beside the channel. What straddles the control register and COM1 is not seen. */
+static void emit_odd(struct program *p, int vcpu)
+{
+	struct op op = { .what = ACCESS, .vcpu = vcpu, .write = rnd() & 1, .ns = 300, .port = IDE_PRIMARY - 3 + rnd() % 14, .val = rnd(),
+			 .len = 1 << rnd() % 3, .count = rnd() % 4 ? 1 : 2, .taken = 1 };
+
+	if (rnd() % 3 == 0)
+		op.port = PORT(IDE_CONTROL) - 2 + (op.len == 4 ? 0 : rnd() % (5 - op.len));
+	emit(p, op);
+}
+
+static void emit_any(struct program *p, int vcpu)
+{
+	switch (rnd() % 16) {
+	case 0:
+		emit(p, (struct op){ .what = PAUSE, .val = rnd() % 200, .how = rnd() % 4 });
+		break;
+	case 1:
+		emit(p, (struct op){ .what = EJECT });
+		break;
+	case 2:
+		emit(p, (struct op){ .what = KICK, .vcpu = vcpu });
+		break;
+	case 3:
+		emit(p, (struct op){ .what = OTHER, .vcpu = vcpu, .write = rnd() & 1, .ns = 300 });
+		break;
+	case 4:
+		emit(p, (struct op){ .what = MAIN_LOOP });
+		break;
+	case 5:
+		emit_odd(p, vcpu);
+		break;
+	case 6:
+		emit(p, (struct op){ .what = ACCESS, .vcpu = vcpu, .write = true, .port = PORT(IDE_CONTROL), .ns = 300,
+				     .val = 8 | (rnd() % 3 ? 0 : IDE_CTL_HOB) | (rnd() % 6 ? 0 : IDE_CTL_SRST) | (rnd() & IDE_CTL_NIEN),
+				     .len = 1, .count = 1, .taken = 1 });
+		break;
+	case 7:
+		emit(p, (struct op){ .what = ACCESS, .vcpu = vcpu, .write = true, .port = PORT(1 + rnd() % 7), .val = rnd(), .ns = 300,
+				     .len = 1, .count = 1, .taken = 1 });
+		break;
+	case 8:
+		emit(p, (struct op){ .what = ACCESS, .vcpu = vcpu, .write = true, .port = PORT(IDE_DEVICE), .ns = 300,
+				     .val = rnd() & 1 ? 0xf0 : 0xe0, .len = 1, .count = 1, .taken = 1 });
+		break;
+	case 9:
+		emit(p, (struct op){ .what = ACCESS, .vcpu = vcpu, .port = IDE_PRIMARY, .len = 2, .count = 256, .taken = 256, .ns = 300 });
+		break;
+	case 10:
+		emit_complete(p);
+		break;
+	default:
+		emit(p, (struct op){ .what = ACCESS, .vcpu = vcpu, .port = PORT(1 + rnd() % 8), .ns = 300, .len = 1, .count = 1, .taken = 1 });
+		if (rnd() % 2)
+			emit(p, (struct op){ .what = STEP, .vcpu = vcpu, .len = 1, .count = 6 });
+	}
+}
+
+static void generate(struct program *p)
+{
+	static const enum kind kinds[][2] = { { ATA, NONE }, { ATA, NONE }, { ATA, ATA }, { ATA, CD }, { CD, NONE }, { NONE, NONE } };
+	u32 want = 40 + rnd() % (MAX_OPS - 60), k = rnd() % (rnd() % 4 ? 4 : 6);
+
+	p->n = 0;
+	p->vcpus = 1 + rnd() % 2;
+	p->master = kinds[k][0];
+	p->slave = kinds[k][1];
+	p->line = rnd() % 3 ? 0 : 1 + rnd() % 3;
+	p->warm = rnd() % 4;
+	wild = rnd() % 3 ? 5 + rnd() % 60 : 0;
+	while ((u32)p->n < want) {
+		if (rnd() % 5)
+			emit_read(p);
+		else
+			emit_other_command(p);
+	}
+}
+
+static void minimise(struct program *p)
+{
+	static struct program less;
+	int len, i, m;
+
+	for (len = p->n / 2; len; len /= 2)
+		for (i = 0; i + len <= p->n;) {
+			less = *p;
+			memmove(&less.ops[i], &less.ops[i + len], (p->n - i - len) * sizeof(less.ops[0]));
+			less.n = p->n - len;
+			m = run(&less);
+			if (m < 0) {
+				i += len;
+				continue;
+			}
+			less.n = m + 1;
+			*p = less;
+		}
+}
+
+static int programs(unsigned long n, bool quiet)
+{
+	static struct program p;
+	unsigned long i;
+	u64 seed;
+	int m;
+
+	memset(&sim_count, 0, sizeof(sim_count));
+	for (i = 0; i < n; i++) {
+		seed = rnd_state;
+		generate(&p);
+		m = run(&p);
+		if (m < 0)
+			continue;
+		if (quiet)
+			return 1;
+		p.n = m + 1;
+		minimise(&p);
+		printf("# program %lu, SEED=%llu; the least that does it, on %d vCPUs, drives %d %d, line %u:\n", i, seed, p.vcpus, p.master,
+		       p.slave, p.line);
+		sim.trace = true;
+		run(&p);
+		return 1;
+	}
+	if (quiet)
+		return 0;
+	printf("# %lu programs, %llu accesses: %llu answered (status %llu, alternate status %llu, of them busy %llu, other registers %llu), "
+	       "%llu to the VMM\n", n, sim_count.accesses, sim_count.answered, sim_count.by[IDE_STATUS], sim_count.by[ALT], sim_count.busy,
+	       sim_count.answered - sim_count.by[IDE_STATUS] - sim_count.by[ALT], sim_count.punted);
+	/* Else it shows nothing. */
+	if (sim_count.accesses < 10 * n || sim_count.by[IDE_STATUS] < 2 * n || sim_count.by[ALT] < 4 * n || sim_count.busy < n / 4) {
+		printf("FAIL too little was answered\n");
+		return 1;
+	}
+	return 0;
+}
+
+static int run_cases(bool quiet)
+{
+	int failed = 0;
+	u32 i;
+
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		sim.failure[0] = 0;
+		sim.trace = !quiet && getenv("TRACE") && strstr(cases[i].name, getenv("TRACE"));
+		running = NULL;
+		cases[i].run();
+		if (!sim.failure[0])
+			continue;
+		if (!quiet)
+			printf("FAIL %s: %s\n", cases[i].name, sim.failure);
+		failed++;
+	}
+	sim.trace = false;
+	if (!quiet)
+		printf("# %u cases, %d failed\n", i, failed);
+	return failed;
+}
+
+/* Without any one of these clauses, cases or random guests find a wrong answer. */
+static int mutants(unsigned long n)
+{
+	static const struct { enum sim_clause clause; const char *name; } rows[] = {
+#define ROW(name) { SIM_CLAUSE_##name, #name },
+		SIM_IDE_CLAUSES(ROW)
+	};
+	int failed = 0, in_cases;
+	u32 i;
+
+	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		sim_without = rows[i].clause;
+		in_cases = run_cases(true);
+		if (!programs(n, true) && !in_cases) {
+			printf("FAIL: without %s, cases and %lu programs find nothing\n", rows[i].name, n);
+			failed++;
+		} else if (getenv("V")) {
+			printf("# %s is missed by %d cases\n", rows[i].name, in_cases);
+		}
+	}
+	sim_without = SIM_CLAUSE_NONE;
+	printf("# %u clauses left out, %d not missed\n", i, failed);
+	return failed;
+}
+
+int main(void)
+{
+	const char *seed = getenv("SEED"), *scale = getenv("IOFILTER_SCALE");
+	unsigned long n = 100000 * (scale ? strtoul(scale, NULL, 0) ?: 1 : 1);
+	int failed = run_cases(false);
+
+	rnd_state = seed ? strtoull(seed, NULL, 0) : (u64)getpid() * 1000003 ^ (u64)(uintptr_t)&seed;
+	printf("# SEED=%llu\n", rnd_state);
+	return failed || programs(n, false) || mutants(n);
+}
