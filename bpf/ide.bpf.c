@@ -77,14 +77,12 @@ struct iofilter_ide ide SEC(IOFILTER_STATE_MAP) = {
 
 static int ide_own_done(struct iofilter_ide *i, const struct kvm_iofilter_req *req, __u32 verdict)
 {
-	__u64 vcpu = req->vcpu;
+	struct ide_vcpu *v = ide_vcpu(i, req->vcpu);
 
 	if (verdict != IOFILTER_ANSWERED)
 		return ide_punt(i, verdict);
-	/* Or the compiler computes the address first, and the verifier forgets what it may be. */
-	asm volatile("" : "+r"(vcpu));
-	if (vcpu < IOFILTER_MAX_VCPUS)
-		i->vcpus[vcpu].answered++;
+	if (v)
+		v->answered++;
 	return 1;
 }
 

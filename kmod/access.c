@@ -97,6 +97,9 @@ static noinline const struct kvm_iofilter_ops *access_string(struct iofilter_vcp
 	return ops;
 }
 
+/* Whoever gets the first element of a string answers all. */
+static const struct kvm_iofilter_ops no_ops;
+
 /* The program has left the access to the VMM: see to it that its answer is found again. */
 static noinline void access_punted(struct iofilter *f, struct iofilter_vcpu_slot *s, const struct iofilter_dev *d, int op)
 {
@@ -115,7 +118,7 @@ static noinline void access_punted(struct iofilter *f, struct iofilter_vcpu_slot
 static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, void *val, int op)
 {
 	struct iofilter_dev *d = container_of(dev, struct iofilter_dev, dev);
-	const struct kvm_iofilter_ops *ops;
+	const struct kvm_iofilter_ops *ops, *act;
 	struct iofilter *f = d->f;
 	struct iofilter_vcpu_slot *s;
 	struct kvm_iofilter_req *req;
@@ -130,25 +133,28 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 	req->delay = 0;
 	req->len = len;
 
-	ops = READ_ONCE(f->ops);
-	if (unlikely(!object_is_on_stack(val)) && d->range.bus == KVM_IOFILTER_PIO)
-		ops = access_string(s, val, ops, op);
+	ops = act = READ_ONCE(f->ops);
+	if (unlikely(!object_is_on_stack(val)) && d->range.bus == KVM_IOFILTER_PIO) {
+		ops = act = access_string(s, val, ops, op);
+		if (READ_ONCE(f->leaving) && !(req->flags & KVM_IOFILTER_REQ_MORE))
+			act = &no_ops;
+	}
 	if (likely(f->flags & KVM_IOFILTER_F_SAMPLE))
 		access_follow(f, s, vcpu, ops, ktime_get_ns());
 	else if (f->flags & KVM_IOFILTER_F_CLOCK)
 		req->now = ktime_get_ns();
 
 	if (op == OP_READ) {
-		if (ops->read)
-			handled = ops->read(req);
+		if (act->read)
+			handled = act->read(req);
 	} else {
 		/* KVM hands over MMIO in pieces of 8 bytes at most. */
 		if (len == 1)
 			req->val = *(u8 *)val;
 		else
 			memcpy(&req->val, val, min_t(size_t, len, sizeof(req->val)));
-		if (ops->write)
-			handled = ops->write(req);
+		if (act->write)
+			handled = act->write(req);
 	}
 
 	if (likely(handled)) {

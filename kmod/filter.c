@@ -314,6 +314,12 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 	if (kvm) {
 		if (ops->quiesce)
 			iofilter_drain(ops);
+		/*
+		 * KVM looks the bus up anew for each element of a string: one that we have begun would get zeros for the rest. It ends
+		 * before its vCPU leaves kvm->srcu.
+		 */
+		WRITE_ONCE(f->leaving, true);
+		synchronize_srcu_expedited(&kvm->srcu);
 		iofilter_bus_del(kvm, f);
 		if (ops->quiesce)
 			iofilter_drained(f, ops);

@@ -109,6 +109,7 @@ struct iofilter {
 	unsigned long *pending; /* by vcpu_idx */
 	u32 settle_from; /* whose turn it is */
 	bool hold; /* being attached or updated: every access punts */
+	bool leaving; /* being detached: no string begins */
 	bool lost; /* something may have been consumed that nobody saw: tell the program */
 	u64 moved; /* when another filter of the VM saw its clock move: tell the program; 0: not */
 

@@ -51,7 +51,7 @@ rm -f "$log"/{booted,status,output,console,vng.out}
 # Quoted here, so that nothing of the command passes through vng's own quoting.
 {
 	echo '#!/bin/bash'
-	for v in PATH O TORTURE IOFILTER_SCALE V; do
+	for v in PATH O TORTURE IOFILTER_SCALE SEED V; do
 		[ -z "${!v+x}" ] || printf 'export %s=%q\n' "$v" "${!v}"
 	done
 	printf 'cd %q && . scripts/lib.sh\nlog=%q\nexec < /dev/null >> "$log/output" 2>&1\n: > "$log/booted"\n' "$ROOT" "$log"

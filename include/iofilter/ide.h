@@ -29,6 +29,8 @@
 /* One answer in so many is left to the VMM, and compared. */
 #define IDE_AUDIT 64
 #define IDE_ABSENCE_MAX_NS 5000000ULL
+/* A guest that polls a drive at work sleeps for so long at most before the VMM is asked. */
+#define IDE_WAIT_MAX_NS 1000000ULL
 #define IDE_CALIBRATION 16
 /*
  * QEMU's main loop begins a command anew, which an error of the disk had stopped together with the VM, and carries out SRST. In between
@@ -95,9 +97,15 @@ struct ide_watch {
 	__u32 armed;	/* WORKING: since the VMM was busy nobody has lowered INTRQ .. */
 	__u32 told;	/* .. and: an alternate status was read, whoever answered it */
 
-	__u32 open;	/* a command may be under way .. */
-	__u32 unsure;	/* .. and the VM was stopped in it, or the drive reset: what is idle may change, until IDE_SETTLE_NS .. */
-	__u64 unsure_at; /* .. from here are over, and a command begins */
+	__u64 work_at;	/* WORKING: since when */
+	__u64 wait;	/* a drive that works does so for so long, about */
+
+	__u32 open;	/* a command may be under way that looks idle if an error of the disk stops the VM */
+	/*
+	 * What looks idle may change, for IDE_SETTLE_NS from these times on; 0: no. @retry_at: the VM may have been stopped in such a command,
+	 * and it begins anew; not if the drive has shown BSY, DRQ or ERR since. @reset_at: a reset may still come, whatever it shows.
+	 */
+	__u64 retry_at, reset_at;
 	__u32 nien;	/* as far as known: IDE_CTL_NIEN, or 0 */
 	__u32 nien_known;
 	__u32 hob_clear; /* HOB is known to be 0 */

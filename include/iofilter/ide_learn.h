@@ -39,13 +39,19 @@ static inline void ide_learn_idle(struct ide_watch *w, __u8 status, __u64 now)
 
 static inline void ide_learn_working(struct ide_watch *w, __u32 vcpu, __u32 reg, __u8 status, __u64 now)
 {
+	__u64 worked = now - w->work_at;
 	__u32 unit = w->unit & 1;
 
 	if (status & IDE_BSY) {
 		w->armed = status == IDE_LOOKING;
 		w->shown_at = now;
+		if (w->wait < worked + worked / 4)
+			w->wait = worked + worked / 4;
+		if (w->wait > IDE_WAIT_MAX_NS)
+			w->wait = IDE_WAIT_MAX_NS;
 		return;
 	}
+	w->wait -= w->wait / 16;
 	if (status == IDE_FOUND) {
 		w->phase = IDE_BLOCK;
 		w->pos = 0;
@@ -58,7 +64,7 @@ static inline void ide_learn_working(struct ide_watch *w, __u32 vcpu, __u32 reg,
 	} else {
 		/* The VM was stopped by an error of the disk. */
 		ide_lose(w);
-		ide_unsure(w, now);
+		w->retry_at = now;
 		return;
 	}
 	if (reg == IDE_ALT_STATUS && w->armed && !ide_nien(w, IDE_CTL_NIEN))
@@ -72,7 +78,9 @@ static inline void ide_learn_status(struct ide_watch *w, __u32 vcpu, __u32 reg, 
 
 	switch (phase) {
 	case IDE_UNKNOWN:
-		if (!(status & (IDE_BSY | IDE_DRQ)) && !w->unsure)
+		if (status & (IDE_BSY | IDE_DRQ | IDE_ERR))
+			w->retry_at = 0;
+		if (!(status & (IDE_BSY | IDE_DRQ)) && ide_sure(w, now))
 			ide_learn_idle(w, status, now);
 		break;
 	case IDE_WORKING:

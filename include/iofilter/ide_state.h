@@ -48,13 +48,14 @@ static inline void ide_forget(struct ide_watch *w)
 	w->line_next = IDE_LINE_ANY;
 }
 
-/* What is idle now need not stay so. */
-static inline void ide_unsure(struct ide_watch *w, __u64 now)
+/* Will what looks idle, as the VMM has shown it when asked at @now, stay so? */
+static inline int ide_sure(struct ide_watch *w, __u64 now)
 {
-	if (!IOFILTER_CLAUSE(IDE_UNSURE))
-		return;
-	w->unsure = 1;
-	w->unsure_at = now;
+	if (w->retry_at && now - w->retry_at >= IDE_SETTLE_NS)
+		w->retry_at = 0;
+	if (w->reset_at && now - w->reset_at >= IDE_SETTLE_NS)
+		w->reset_at = 0;
+	return (!w->retry_at && !w->reset_at) || !IOFILTER_CLAUSE(IDE_UNSURE);
 }
 
 /* Any access may have been made, a reset of the drive among them. */
@@ -62,14 +63,14 @@ static inline void ide_missed(struct ide_watch *w, __u64 now)
 {
 	ide_forget(w);
 	w->open = 1;
-	ide_unsure(w, now);
+	w->reset_at = now;
 }
 
 /* The VM may have been stopped, reset, or given another state. */
 static inline void ide_away(struct ide_watch *w, __u64 now)
 {
 	if (w->open)
-		ide_unsure(w, now);
+		w->retry_at = now;
 	ide_forget(w);
 	w->suspicions++;
 }
@@ -116,6 +117,23 @@ static inline int ide_keeps_mode(__u32 command)
 		return 1;
 	}
 	return ide_is_read(command);
+}
+
+/* A command that may look idle when an error of the disk has stopped the VM: not one by DMA, which shows DRQ then, nor a flush: BSY. */
+static inline int ide_may_stop(__u32 command)
+{
+	switch (command) {
+	case IDE_CMD_READ_DMA:
+	case IDE_CMD_WRITE_DMA:
+	case IDE_CMD_READ_DMA_EXT:
+	case IDE_CMD_WRITE_DMA_EXT:
+	case IDE_CMD_FLUSH:
+	case IDE_CMD_FLUSH_EXT:
+	case IDE_CMD_IDENTIFY:
+	case IDE_CMD_SET_MULTIPLE:
+		return 0;
+	}
+	return 1;
 }
 
 static inline int ide_knows(__u32 mask, __u32 regs)
@@ -211,6 +229,7 @@ static inline void ide_taken(struct ide_watch *w, __u32 elements, __u32 len, __u
 		ide_still(w, IDE_IDLE, now);
 	} else {
 		w->phase = IDE_WORKING;
+		w->work_at = now;
 		w->armed = 1;
 		w->told = 0;
 	}
@@ -220,13 +239,16 @@ static inline void ide_taken(struct ide_watch *w, __u32 elements, __u32 len, __u
 static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 {
 	/* It is carried out if a drive is there, and idle. */
-	int taken = w->phase == IDE_STILL && (!w->status_known || w->status & IDE_DRDY) && w->unit != IDE_NO_UNIT && !w->unsure;
+	int taken = w->phase == IDE_STILL && (!w->status_known || w->status & IDE_DRDY) && w->unit != IDE_NO_UNIT;
 
 	w->command = val;
 	w->multiple_new = 0;
-	w->open = 1;
-	if (w->unsure && now - w->unsure_at >= IDE_SETTLE_NS)
-		w->unsure = 0;
+	w->open = ide_may_stop(val);
+	/* Now what the drive shows is of this command. */
+	if (w->retry_at) {
+		w->retry_at = 0;
+		w->reset_at = now;
+	}
 	w->hob_clear = 1;
 	w->low = ide_nien(w, IDE_CTL_NIEN);
 	w->lowered = 1;
@@ -243,7 +265,7 @@ static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 		return;
 	}
 	w->phase = IDE_WORKING;
-	w->shown_at = now;
+	w->work_at = w->shown_at = now;
 	w->armed = w->status_known;
 	/* Whether there are such sectors at all is not known. */
 	w->told = 1;
@@ -257,7 +279,7 @@ static inline void ide_control(struct ide_watch *w, __u8 val, __u64 now)
 	if (val & IDE_CTL_SRST) {
 		w->open = 1;
 		/* A drive that has data can be read on meanwhile, and is idle then; one that is not there never shows that it is busy. */
-		ide_unsure(w, now);
+		w->reset_at = now;
 		w->multiple[0] = w->multiple[1] = 0;
 	}
 	w->nien = val & IDE_CTL_NIEN;
@@ -283,7 +305,7 @@ static inline void ide_set_register(struct ide_watch *w, __u32 reg, __u8 val)
 		/* Another drive has a status and registers of its own. It is idle, or this one would not have been left. */
 		if (unit != w->unit && IOFILTER_CLAUSE(IDE_UNIT)) {
 			ide_lose(w);
-			w->phase = w->unsure ? IDE_UNKNOWN : IDE_STILL;
+			w->phase = IDE_STILL;
 			w->status_known = 0;
 		}
 		w->unit = unit;

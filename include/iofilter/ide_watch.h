@@ -192,6 +192,17 @@ static inline void ide_ask(struct ide_watch *w, struct ide_vcpu *v, __u32 reg)
 	v->asked_version = w->version;
 }
 
+/*
+ * The guest polls a drive that works, with its interrupt off. Each look costs an exit, and most of them show nothing new: let the vCPU
+ * sleep for as long as it took lately. To the guest it is one that was preempted.
+ */
+static inline __u64 ide_wait(const struct ide_watch *w, __u64 now)
+{
+	__u64 worked = now - w->work_at;
+
+	return w->phase == IDE_WORKING && ide_nien(w, IDE_CTL_NIEN) && worked < w->wait ? w->wait - worked : 0;
+}
+
 /* A read of one register goes to the VMM. */
 static inline void ide_read_punted(struct ide_watch *w, struct ide_vcpu *v, const struct kvm_iofilter_req *req, __u32 reg, int level)
 {
@@ -213,9 +224,9 @@ static inline void ide_read_punted(struct ide_watch *w, struct ide_vcpu *v, cons
 		ide_line_next(w, req->vcpu, IDE_LINE_LOW);
 }
 
-/* Under the lock. Return: IOFILTER_ANSWERED and *@val, or why not. */
+/* Under the lock. Return: IOFILTER_ANSWERED and *@val, or why not and for how long the vCPU may sleep first. */
 static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, struct ide_vcpu *v, const struct kvm_iofilter_req *req,
-						    int level, __u64 *val)
+						    int level, __u64 *val, __u64 *delay)
 {
 	struct ide_watch *w = &ide->watch;
 	int away = ide_enter(w, v, req, level), reg = ide_register(ide, req->addr);
@@ -242,23 +253,29 @@ static inline enum iofilter_verdict ide_read_locked(struct iofilter_ide *ide, st
 		w->credit--;
 		return why;
 	}
+	if (why == IOFILTER_PUNT_VOLATILE)
+		*delay = ide_wait(w, req->now);
 	ide_read_punted(w, v, req, reg, level);
 	return why == IOFILTER_PUNT_UNPROVEN && away ? IOFILTER_PUNT_SUSPECT : why;
 }
 
 /* This vCPU's line. NULL: it is not in the table. */
-static inline struct ide_vcpu *ide_vcpu(struct iofilter_ide *ide, __u32 vcpu)
+static inline struct ide_vcpu *ide_vcpu(struct iofilter_ide *ide, __u64 vcpu)
 {
 	if (vcpu >= IOFILTER_MAX_VCPUS)
 		return NULL;
-	return &ide->vcpus[vcpu];
+#ifdef __bpf__
+	/* The verifier wants to see the bound where it is used, and the compiler would drop it. */
+	asm volatile("" : "+r"(vcpu));
+#endif
+	return &ide->vcpus[vcpu & (IOFILTER_MAX_VCPUS - 1)];
 }
 
 static inline int ide_watch_read(struct iofilter_ide *ide, struct kvm_iofilter_req *req)
 {
 	struct ide_vcpu *v = ide_vcpu(ide, req->vcpu);
 	enum iofilter_verdict why;
-	__u64 val = 0;
+	__u64 val = 0, delay = 0;
 	int level;
 
 	if (!v) {
@@ -273,8 +290,9 @@ static inline int ide_watch_read(struct iofilter_ide *ide, struct kvm_iofilter_r
 		iofilter_store(ide->watch.missed, 1);
 		return ide_punt(ide, IOFILTER_PUNT_BUSY);
 	}
-	why = ide_read_locked(ide, v, req, level, &val);
+	why = ide_read_locked(ide, v, req, level, &val, &delay);
 	ide_unlock(&ide->watch);
+	req->delay = delay;
 	if (why != IOFILTER_ANSWERED)
 		return ide_punt(ide, why);
 	req->val = val;

@@ -120,7 +120,7 @@ struct vmm *vmm_new(int nr_vcpus, unsigned int flags)
 		.userspace_addr = start,
 	};
 	struct sigaction sa = { .sa_handler = on_kick };
-	struct kvm_pit_config pit = {};
+	struct kvm_pit_config pit = { .flags = flags & VMM_SPEAKER ? KVM_PIT_SPEAKER_DUMMY : 0 };
 	struct vmm *vmm = calloc(1, sizeof(*vmm));
 	int i;
 
@@ -131,9 +131,9 @@ struct vmm *vmm_new(int nr_vcpus, unsigned int flags)
 	vmm->kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 	TEST_ASSERT(vmm->kvm >= 0, "/dev/kvm: %s", strerror(errno));
 	vmm->fd = KVM_IOCTL(vmm->kvm, KVM_CREATE_VM, 0);
-	if (flags & (VMM_IRQCHIP | VMM_PIT))
+	if (flags & (VMM_IRQCHIP | VMM_PIT | VMM_SPEAKER))
 		KVM_IOCTL(vmm->fd, KVM_CREATE_IRQCHIP, 0);
-	if (flags & VMM_PIT)
+	if (flags & (VMM_PIT | VMM_SPEAKER))
 		KVM_IOCTL(vmm->fd, KVM_CREATE_PIT2, &pit);
 	KVM_IOCTL(vmm->fd, KVM_SET_USER_MEMORY_REGION, &image);
 	sigaction(SIGUSR1, &sa, NULL);

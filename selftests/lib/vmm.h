@@ -17,7 +17,8 @@
 
 /* vmm_new() flags */
 #define VMM_IRQCHIP (1 << 0)
-#define VMM_PIT	    (1 << 1) /* KVM's own, at [0x40, 4) and 0x61 */
+#define VMM_PIT	    (1 << 1) /* KVM's own, at [0x40, 4) */
+#define VMM_SPEAKER (1 << 2) /* .. and at 0x61 */
 
 struct vmm;
 

@@ -246,7 +246,9 @@ class Exits:
     complete_fast_pio_in() runs once for each plain read that userspace has answered, kvm_pio for each access to a port.
     """
 
-    def __init__(self, port=PMTIMER_PORT):
+    def __init__(self, port=PMTIMER_PORT, where=None, key="size"):
+        """@where: which ports, as the kernel's trace filters have it; @key: what to tell apart."""
+        where = where or f"port == {port}"
         base = "/sys/kernel/tracing"
         self.port = port
         self.group = f"iofilter{os.getpid()}"
@@ -263,8 +265,8 @@ class Exits:
             f.write(before)
         self._append(self.events, f"p:{self.group}/user_in complete_fast_pio_in port=vcpu->arch.pio.port:u16 "
                                   "size=vcpu->arch.pio.size:u32")
-        self._append(f"{self.dir}/events/{self.group}/user_in/trigger", f"hist:keys=common_pid,size if port == {port}")
-        self._append(f"{self.dir}/events/kvm/kvm_pio/trigger", f"hist:keys=common_pid,size,rw if port == {port}")
+        self._append(f"{self.dir}/events/{self.group}/user_in/trigger", f"hist:keys=common_pid,{key} if {where}")
+        self._append(f"{self.dir}/events/kvm/kvm_pio/trigger", f"hist:keys=common_pid,{key},rw if {where}")
 
     @staticmethod
     def _append(path, text):

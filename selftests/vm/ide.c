@@ -227,9 +227,9 @@ static void guest_read(struct job *j)
 	while (left) {
 		n = j->how == WHOLE || left < j->block ? left : j->block;
 		if (j->interrupts) {
-			for (i = 0; i < 1000000 && !guest_interrupted(); i++)
+			for (i = 0; i < 100000 && !guest_interrupted(); i++)
 				;
-			j->interrupted += i < 1000000;
+			j->interrupted += i < 100000;
 		}
 		if (inb(ALT) != IDE_FOUND || inb(PORT(IDE_STATUS)) != IDE_FOUND)
 			j->bad++;
@@ -318,7 +318,7 @@ static void check(const struct job *j)
 	TEST_EQ(j->lba_low, (j->lba + j->count) & 0xff);
 	TEST_EQ(j->blocks, blocks);
 	if (j->interrupts)
-		TEST_EQ(j->interrupted, blocks);
+		TEST_ASSERT(j->interrupted == blocks, "command %#x, %u sectors: %u interrupts for %u blocks", j->cmd, j->count, j->interrupted, blocks);
 }
 
 static unsigned long run(struct vmm *vmm, const struct job *j)
@@ -367,7 +367,7 @@ static void reads(bool interrupts)
 		printf("exits per 128 KiB, command %#x, %s%s: %lu without filter, %lu with\n", j.cmd, names[j.how],
 		       interrupts ? ", interrupts" : "", without, exits);
 		TEST_EQ(exits, 1);
-		TEST_ASSERT(without > 256, "%lu exits without a filter", without);
+		TEST_ASSERT(without > 100, "%lu exits without a filter", without);
 	}
 	if (interrupts)
 		printf("%llu interrupts by the filter\n", own->interrupts);
@@ -466,8 +466,11 @@ static void two_vcpus(void)
 	struct vmm *vmm = machine(2, VMM_IRQCHIP);
 	unsigned long rounds = 40 * test_scale(), i;
 	struct bpf_link *link = filter_attach(skel->maps.ide_ops);
+	struct kvm_mp_state running = { .mp_state = KVM_MP_STATE_RUNNABLE };
 	unsigned long exits;
 
+	/* Beside KVM's irqchip it would wait for a SIPI. */
+	TEST_ASSERT(!ioctl(vmm->vcpus[1].fd, KVM_SET_MP_STATE, &running), "mp_state: %s", strerror(errno));
 	stop = false;
 	vmm_start(vmm, 1, guest_bystander, 0);
 	for (i = 0; i < rounds; i++) {

@@ -1,20 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random guest programs on the PIT, in a VM with the filter and without. The judge is a device of its own (a twin) that gets every access
- * of the guest: what answers a read (status, latched or unlatched byte), status bits, the gate and the toggle of port 0x61 must be the
- * twin's exactly; a count or an output is one that the twin shows at some time in the read's bracket, which with the filter begins
- * earlier by the clock's. A program that fails is made small and printed.
+ * Random guest programs on the PIT: in a VM without the filter, the same with it, and the same on KVM's own PIT. A program that fails
+ * (pit_judge.h) is made small and printed.
  *
  * What the filter has cut off (a string read of a count that it has latched) is no failure, but counted: the guest goes on with what
  * the VMM has, and nothing can be said of it any more.
  */
 #include <limits.h>
-#include "pit.h"
+#include "pit_judge.h"
 
 #define MAX_OPS 4096
 #define CHUNK	10 /* programs on one attach */
 #define CUT	INT_MAX
-#define LOOSE_NS 3000000 /* of an access that took so long nothing is said */
 
 struct op {
 	__u8 write, port, len, string;
@@ -64,203 +61,45 @@ static void guest_run(long arg)
 		guest_one(&ops[i], &results[i]);
 }
 
-/* --- the judge --- */
-
-static struct {
-	struct pit twin; /* its clock is the end of the access */
-	__u64 load_from[PIT_CHANNELS]; /* the count was loaded then or later, up to its count_load_time */
-	struct latch {
-		struct pit_counter c; /* when it was latched */
-		__u64 from, to, load_from;
-		int lsb;
-		int out; /* of a status: 0, 1, -1: either */
-	} latch[PIT_CHANNELS], status[PIT_CHANNELS];
-	__u64 slack;
-	unsigned long exact, bracketed, loose;
-	char why[160];
-} judge;
-
-/* Ticks since the load go through [@from - load, @to - load_from]: is there one for which @fits? Return: -1, too many to say. */
-static int some_moment(const struct pit_counter *c, __u64 load_from, __u64 from, __u64 to,
-		       bool (*fits)(const struct pit *p, int ch, __u32 arg), __u32 arg)
-{
-	struct pit then = { .clock = clock_then };
-	__s64 least = from - judge.slack - c->count_load_time, most = to - load_from, e;
-
-	then.counters[0] = *c;
-	if (most - least > LOOSE_NS)
-		return -1;
-	for (e = least < 0 ? 0 : least; e <= most; e += 838) {
-		at_ns = c->count_load_time + e;
-		if (fits(&then, 0, arg))
-			return 1;
-	}
-	return 0;
-}
-
-static bool fits_lsb(const struct pit *p, int ch, __u32 arg)
-{
-	return (__u8)pit_get_count(p, ch) == arg;
-}
-
-static bool fits_msb(const struct pit *p, int ch, __u32 arg)
-{
-	return pit_get_count(p, ch) >> 8 == (int)arg;
-}
-
-static bool fits_word(const struct pit *p, int ch, __u32 arg)
-{
-	return pit_get_count(p, ch) == arg;
-}
-
-static bool fits_out(const struct pit *p, int ch, __u32 arg)
-{
-	return pit_get_out(p, ch) == arg;
-}
-
-static void wrong(const char *what, int got)
-{
-	if (!judge.why[0])
-		snprintf(judge.why, sizeof(judge.why), "%s: got 0x%02x", what, got);
-}
-
-static void check_moment(int some, const char *what, int got)
-{
-	if (some < 0)
-		judge.loose++;
-	else if (some)
-		judge.bracketed++;
-	else
-		wrong(what, got);
-}
-
-/* 0 or 1 if it cannot have been the other; else -1. */
-static int out_then(const struct pit_counter *c, __u64 load_from, __u64 from, __u64 to)
-{
-	int high = some_moment(c, load_from, from, to, fits_out, 1), low = some_moment(c, load_from, from, to, fits_out, 0);
-
-	return high < 0 || low < 0 || high == low ? -1 : high;
-}
-
-static void judge_latches(__u8 val, __u64 from, __u64 to)
-{
-	int ch;
-
-	for (ch = 0; ch < PIT_CHANNELS; ch++) {
-		struct latch l = { judge.twin.counters[ch], from, to, judge.load_from[ch], -1, -1 };
-		bool named = val >> 6 == 3 ? val >> (1 + ch) & 1 : val >> 6 == ch;
-
-		if (!named || (val >> 6 != 3 && PIT_RW(val)))
-			continue;
-		if (!l.c.count_latched && !(val >> 6 == 3 && val & PIT_RB_COUNT))
-			judge.latch[ch] = l;
-		if (!l.c.status_latched && val >> 6 == 3 && !(val & PIT_RB_STATUS)) {
-			l.out = out_then(&l.c, l.load_from, from, to);
-			judge.status[ch] = l;
-		}
-	}
-}
-
-static void judge_write(__u16 port, __u8 val, __u64 from, __u64 to)
-{
-	__s64 loaded[PIT_CHANNELS];
-	int ch;
-
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
-		loaded[ch] = judge.twin.counters[ch].count_load_time;
-	if (port == PIT_CONTROL)
-		judge_latches(val, from, to);
-	at_ns = to;
-	pit_port_write(&judge.twin, port, val);
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
-		if (judge.twin.counters[ch].count_load_time != loaded[ch])
-			judge.load_from[ch] = from;
-}
-
-static void judge_latched(int ch, bool msb, __u8 got)
-{
-	struct latch *l = &judge.latch[ch];
-	int some;
-
-	if (msb && l->lsb >= 0)
-		some = some_moment(&l->c, l->load_from, l->from, l->to, fits_word, got << 8 | l->lsb);
-	else
-		some = some_moment(&l->c, l->load_from, l->from, l->to, msb ? fits_msb : fits_lsb, got);
-	check_moment(some, msb ? "MSB of the latched count" : "LSB of the latched count", got);
-	l->lsb = msb ? -1 : got;
-}
-
-static void judge_counter(int ch, __u8 got, __u64 from, __u64 to)
-{
-	struct pit_counter before = judge.twin.counters[ch];
-	__u8 want;
-	bool msb;
-
-	at_ns = to;
-	want = pit_port_read(&judge.twin, PIT_PORT + ch);
-	if (before.status_latched) {
-		if ((want ^ got) & ~PIT_STATUS_OUT)
-			wrong("status", got);
-		else if (judge.status[ch].out >= 0 && judge.status[ch].out != got >> 7)
-			wrong("output in the status", got);
-		judge.exact++;
-	} else if (before.count_latched) {
-		judge_latched(ch, before.count_latched == 2, got);
-	} else {
-		msb = before.read_state == 2 || before.read_state == 4;
-		check_moment(some_moment(&before, judge.load_from[ch], from, to, msb ? fits_msb : fits_lsb, got),
-			     msb ? "MSB of the count" : "LSB of the count", got);
-	}
-}
-
-static void judge_system(__u8 got, __u64 from, __u64 to)
-{
-	int out = out_then(&judge.twin.counters[2], judge.load_from[2], from, to);
-	__u8 want;
-
-	at_ns = to;
-	want = pit_port_read(&judge.twin, PIT_SYSTEM);
-	if ((want ^ got) & ~PIT_61_OUT)
-		wrong("gate, speaker or toggle of port 0x61", got);
-	else if (out >= 0 && out != !!(got & PIT_61_OUT))
-		wrong("output in port 0x61", got);
-	judge.exact++;
-}
-
-static void judge_port(const struct op *op, __u16 port, __u8 data, __u64 from, __u64 to)
-{
-	if ((port < PIT_PORT || port > PIT_CONTROL) && port != PIT_SYSTEM)
-		return;
-	if (op->write)
-		judge_write(port, data, from, to);
-	else if (port == PIT_SYSTEM)
-		judge_system(data, from, to);
-	else if (port < PIT_CONTROL)
-		judge_counter(port - PIT_PORT, data, from, to);
-	else if (data)
-		wrong("the control port", data);
-}
-
 /* --- one attach --- */
 
 static struct run run;
 static struct pit_channel times; /* of the first one: the others need not measure again */
-static int with;
+static enum side { ALONE, FILTERED, KVM_PIT } side;
 static unsigned long long answered;
 static unsigned long cuts, odd_shapes;
+
+/* KVM's PIT as the device is after power-on. It loads the counts anew. */
+static void kvm_power_on(void)
+{
+	struct kvm_pit_state2 s = { .flags = 0 };
+	int ch;
+
+	for (ch = 0; ch < PIT_CHANNELS; ch++) {
+		s.channels[ch].count = device.counters[ch].count;
+		s.channels[ch].mode = device.counters[ch].mode;
+		s.channels[ch].gate = device.counters[ch].gate;
+	}
+	TEST_EQ(ioctl(run.vmm->fd, KVM_SET_PIT2, &s), 0);
+}
 
 static void begin(void)
 {
 	int ch;
 
 	pit_power_on(&device);
+	judge.kvm = side == KVM_PIT;
+	if (judge.kvm)
+		kvm_power_on();
 	judge.twin = device;
 	judge.twin.clock = clock_then;
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
-		judge.load_from[ch] = device.counters[ch].count_load_time;
+	for (ch = 0; ch < PIT_CHANNELS; ch++) {
+		judge.load_from[ch] = judge_time(device.counters[ch].count_load_time);
+		judge.twin.counters[ch].count_load_time = judge_time(judge.kvm ? now_ns() : (__u64)device.counters[ch].count_load_time);
+	}
 	judge.why[0] = 0;
-	judge.slack = with ? times.clock.bracket : 0;
-	if (!with)
+	judge.slack = side == FILTERED ? times.clock.bracket : 0;
+	if (side != FILTERED)
 		return;
 	memcpy(run.p, fresh, sizeof(*fresh));
 	for (ch = 0; ch < PIT_CHANNELS; ch++) {
@@ -276,7 +115,7 @@ static void begin(void)
 
 static void end(void)
 {
-	if (!with)
+	if (side != FILTERED)
 		return;
 	answered += run.p->answered + run.p->commands;
 	/* The guest is gone for good: nobody will end it. */
@@ -297,10 +136,11 @@ static int execute(int from, int to)
 
 		n = ops[i].string ? ops[i].string : ops[i].len;
 		for (k = 0; k < n; k++)
-			judge_port(&ops[i], ops[i].port + (ops[i].string ? 0 : k), r->data[k],
-				   r->before + kvm_clock_offset - SLOP_NS, r->after + kvm_clock_offset + SLOP_NS);
+			judge_port(ops[i].write, ops[i].port + (ops[i].string ? 0 : k), r->data[k],
+				   judge_time(r->before + kvm_clock_offset - SLOP_NS),
+				   judge_time(r->after + kvm_clock_offset + SLOP_NS));
 		if (judge.why[0])
-			return with && run.p->head.cut ? CUT : i;
+			return side == FILTERED && run.p->head.cut ? CUT : i;
 	}
 	return -1;
 }
@@ -318,8 +158,8 @@ static void emit(int write, int port, int val)
 	ops[nr_ops] = (struct op){ .write = write, .port = port, .val = val & 0xff, .len = 1, .think = r % 64 };
 	if (r % 97 == 0)
 		ops[nr_ops].think = random() % 20000;
-	/* What straddles port 0x61 the filter does not see. */
-	if (odd_shapes && r % 499 == 1 && port != PIT_SYSTEM)
+	/* What straddles port 0x61 the filter does not see. KVM's PIT takes two bytes for one. */
+	if (odd_shapes && r % 499 == 1 && port != PIT_SYSTEM && side != KVM_PIT)
 		ops[nr_ops].len = 2;
 	if (odd_shapes && r % 499 == 2)
 		ops[nr_ops].string = 2 + random() % 3;
@@ -450,18 +290,11 @@ static void minimise(int n)
 	printf("     %s\n", judge.why);
 }
 
-static void programs(void)
+/* What the first attach measures: the round trip. */
+static void measure(void)
 {
-	unsigned long i, n = getenv("TORTURE") ? 20000 : 2000 * test_scale(), exits[2];
-	const char *s = getenv("SEED");
-	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
-	int from, at;
-	__u64 start;
+	int i;
 
-	printf("   SEED=%u, %lu programs without the filter, the same with it\n", seed, n);
-	setup_device(&run, 1, 0);
-	load(&run);
-	/* What the first attach measures: the round trip. */
 	run.link = filter_attach(run.skel->maps.pit_ops);
 	nr_ops = 0;
 	for (i = 0; i < 50; i++)
@@ -479,49 +312,74 @@ static void programs(void)
 	report(&run, "measured");
 	bpf_link__destroy(run.link);
 	run.link = NULL;
+}
 
-	for (with = 0; with < 2; with++) {
-		srandom(seed);
-		start = now_ns();
-		pit_exits = 0;
-		judge.exact = judge.bracketed = judge.loose = 0;
-		for (i = 0; i < n; i++) {
-			if (i % CHUNK == 0) {
-				nr_ops = 0;
-				odd_shapes = i / CHUNK & 1;
-				begin();
-			}
-			from = nr_ops;
-			generate();
-			at = execute(from, nr_ops);
-			if (at == CUT) {
-				cuts++;
-				end();
-				nr_ops = 0;
-				begin();
-			} else if (at >= 0) {
-				printf("   program %lu (SEED=%u), %s the filter, access %d of %d on this attach: %s\n", i, seed,
-				       with ? "with" : "without", at, nr_ops, judge.why);
-				end();
-				minimise(at + 1);
-				TEST_FAIL("program %lu", i);
-			}
-			if (i % CHUNK == CHUNK - 1)
-				end();
+/* @n programs on one side. Return: how many accesses have come to the VMM. */
+static unsigned long series(enum side where, unsigned long n, unsigned int seed)
+{
+	static const char *const names[] = { "without the filter", "with the filter", "KVM's own PIT" };
+	__u64 start = now_ns();
+	unsigned long i;
+	int from, at;
+
+	side = where;
+	srandom(seed);
+	pit_exits = 0;
+	judge.exact = judge.bracketed = judge.loose = 0;
+	for (i = 0; i < n; i++) {
+		if (i % CHUNK == 0) {
+			nr_ops = 0;
+			odd_shapes = i / CHUNK & 1;
+			begin();
 		}
-		exits[with] = pit_exits;
-		printf("   %s: %lu accesses at the VMM, %llu answered; judged %lu exactly, %lu within their bracket, %lu not (too long); "
-		       "%llu s\n",
-		       with ? "with" : "without", exits[with], with ? answered : 0, judge.exact, judge.bracketed, judge.loose,
-		       (now_ns() - start) / 1000000000);
+		from = nr_ops;
+		generate();
+		at = execute(from, nr_ops);
+		if (at == CUT) {
+			cuts++;
+			end();
+			nr_ops = 0;
+			begin();
+		} else if (at >= 0) {
+			printf("   program %lu (SEED=%u), %s, access %d of %d on this attach: %s\n", i, seed, names[side], at, nr_ops,
+			       judge.why);
+			end();
+			minimise(at + 1);
+			TEST_FAIL("program %lu", i);
+		}
+		if (i % CHUNK == CHUNK - 1)
+			end();
 	}
+	printf("   %s: %lu accesses at the VMM, %llu answered by the filter; judged %lu exactly, %lu within their bracket, %lu not; %llu s\n",
+	       names[side], pit_exits, side == FILTERED ? answered : 0, judge.exact, judge.bracketed, judge.loose,
+	       (now_ns() - start) / 1000000000);
+	return pit_exits;
+}
+
+static void programs(void)
+{
+	unsigned long n = getenv("TORTURE") ? 20000 : 2000 * test_scale(), alone, filtered;
+	const char *s = getenv("SEED");
+	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
+
+	printf("   SEED=%u, %lu programs without the filter, the same with it, and on KVM's own PIT\n", seed, n);
+	setup_device(&run, 1, 0);
+	load(&run);
+	measure();
+	alone = series(ALONE, n, seed);
+	filtered = series(FILTERED, n, seed);
 	printf("   %lu programs were not judged to the end for what was cut off\n", cuts);
 	TEST_ASSERT(cuts < n / 10, "more than a tenth");
 	/* Exactly, but for programs that were cut off. */
-	TEST_ASSERT(labs((long)(exits[1] + answered - exits[0])) <= (long)(cuts * 2), "%lu at the VMM and %llu answered, but %lu without", exits[1],
-		    answered, exits[0]);
-	TEST_ASSERT(answered > exits[0] / 20, "only %llu of %lu were answered", answered, exits[0]);
+	TEST_ASSERT(labs((long)(filtered + answered - alone)) <= (long)(cuts * 2), "%lu at the VMM and %llu answered, but %lu without", filtered,
+		    answered, alone);
+	TEST_ASSERT(answered > alone / 20, "only %llu of %lu were answered", answered, alone);
 	teardown(&run);
+
+	setup_device(&run, 1, VMM_SPEAKER);
+	TEST_EQ(series(KVM_PIT, n, seed), 0);
+	TEST_ASSERT(judge.exact + judge.bracketed > judge.loose, "most was not judged");
+	vmm_free(run.vmm);
 }
 
 int main(int argc, char **argv)

@@ -171,12 +171,72 @@ next:
 	}
 }
 
+static volatile bool stop;
+static volatile unsigned long whole[2], torn;
+
+static void mixed_io(struct vmm *vmm, struct vmm_access *a)
+{
+	(void)vmm;
+	memset(a->data, 0xa1, a->len * a->count);
+	a->val = 0xa1a1a1a1;
+}
+
+static void guest_mixed(long arg)
+{
+	int i;
+
+	(void)arg;
+	while (!stop) {
+		guest_ins(PORT, buf, 1024, 1);
+		for (i = 1; i < 1024 && buf[i] == buf[0]; i++)
+			;
+		if (i < 1024 || (buf[0] != 0xa1 && buf[0] != 0x5a))
+			torn++;
+		else
+			whole[buf[0] == 0x5a]++;
+	}
+}
+
+/* Whoever answers the first element answers all, while the filter comes and goes. */
+static void detached(void)
+{
+	unsigned long rounds = 40 * test_scale(), i, before[2];
+	struct vmm *vmm = vmm_new(1, 0);
+	struct recorder rec;
+	int by;
+
+	vmm->io = mixed_io;
+	recorder_attach(&rec, vmm, KVM_IOFILTER_PIO, PORT, 4);
+	rec.r->answer_reads = 1;
+	rec.r->value = 0x5a;
+	stop = false;
+	vmm_start(vmm, 0, guest_mixed, 0);
+	for (i = 0; i < rounds && !torn; i++) {
+		for (by = 1; by >= 0; by--) {
+			before[by] = whole[by];
+			while (whole[by] == before[by] && !torn)
+				usleep(100 + random() % 1000);
+			if (by)
+				bpf_link__destroy(rec.link);
+			else
+				rec.link = filter_attach(rec.skel->maps.record_ops);
+		}
+	}
+	stop = true;
+	vmm_join(vmm, 0);
+	TEST_EQ(torn, 0);
+	printf("%lu strings by the VMM, %lu by the filter, %lu detaches\n", whole[0], whole[1], rounds);
+	recorder_free(&rec);
+	vmm_free(vmm);
+}
+
 int main(int argc, char **argv)
 {
 	const struct test tests[] = {
 		{ "punted", punted },
 		{ "answered", answered },
 		{ "taken", taken },
+		{ "detached", detached },
 	};
 
 	return test_main(tests, ARRAY_SIZE(tests), argc, argv);
