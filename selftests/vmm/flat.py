@@ -21,7 +21,7 @@ PIT_LAG = PM_HZ // 500
 
 # So many percent of the reads are answered, at least. Of port 0x61 nothing is asked: after a preemption of the guest the PIT's
 # filter leaves its output to the VMM until the next load (docs/clock.md).
-ANSWERED = {"pmtimer": 99, "hpet": 97, "pit": 90, "rtc": 97}
+ANSWERED = {"pmtimer": 99, "hpet": 97, "pit": 90, "rtc": 97, "ide": 97}
 
 
 def fnv(data):
@@ -89,7 +89,7 @@ def main():
     plain = once("without filters", [], image)
     if "--plain" in sys.argv:
         return
-    filters = "--filter=pmtimer,hpet,pit,rtc"
+    filters = "--filter=pmtimer,hpet,pit,rtc,ide"
     stats = once("with filters", [filters], image)
     for dev, least in ANSWERED.items():
         v = stats["filters"][dev]
