@@ -12,8 +12,8 @@
  * use the same eventfd itself and not hold the line up by KVM_IRQ_LINE. Otherwise the last word of each block but the last goes
  * to the VMM while the guest wants interrupts.
  *
- * A filter that is gone (detached, its loader killed) answers nothing more, and nothing is lost: what it was given stays in the mapping, and
- * the VMM takes it at the next access. So there is nothing to drain.
+ * A filter that is gone (detached, its loader killed) answers nothing more, and nothing is lost: what it was given stays in the
+ * mapping, and the VMM takes it at the next access. So there is nothing to drain.
  */
 #ifndef IOFILTER_IDE_VMM_H
 #define IOFILTER_IDE_VMM_H
@@ -38,7 +38,7 @@ static inline __u64 iofilter_ide_now(void)
 	return t.tv_sec * 1000000000ULL + t.tv_nsec;
 }
 
-/* Once, before the first give. Its opposite: not before the channel is taken. */
+/* Once, before the first give, and for good: what proves the state of a channel that nobody gives has not seen what went by. */
 static inline void iofilter_ide_cooperate(struct ide_own *o, int signals)
 {
 	o->signals = signals;

@@ -318,7 +318,8 @@ static void check(const struct job *j)
 	TEST_EQ(j->lba_low, (j->lba + j->count) & 0xff);
 	TEST_EQ(j->blocks, blocks);
 	if (j->interrupts)
-		TEST_ASSERT(j->interrupted == blocks, "command %#x, %u sectors: %u interrupts for %u blocks", j->cmd, j->count, j->interrupted, blocks);
+		TEST_ASSERT(j->interrupted == blocks, "command %#x, %u sectors: %u interrupts for %u blocks", j->cmd, j->count,
+			    j->interrupted, blocks);
 }
 
 static unsigned long run(struct vmm *vmm, const struct job *j)
@@ -454,8 +455,8 @@ static void upset(void)
 	}
 	if (link)
 		bpf_link__destroy(link);
-	printf("%lu commands, %lu sectors, %lu attaches; %llu gives, %llu refused, %llu sectors given, %lu exits\n", rounds, sectors, attaches,
-	       own->gives, refused, own->sectors, vmm_exits(vmm));
+	printf("%lu commands, %lu sectors, %lu attaches; %llu gives, %llu refused, %llu sectors given, %lu exits\n", rounds, sectors,
+	       attaches, own->gives, refused, own->sectors, vmm_exits(vmm));
 	TEST_ASSERT(refused && attaches, "nothing was upset");
 	end(vmm);
 }
