@@ -26,6 +26,16 @@ void vmm_end(struct vmm *vmm, int status)
 	if (__atomic_exchange_n(&vmm->ending, true, __ATOMIC_SEQ_CST))
 		return;
 	vmm->status = status;
+	/* From any thread, and perhaps before the loop begins, which would forget a loopbreak of before. */
+	event_active(vmm->ended, EV_READ, 0);
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct vmm *vmm = arg;
+
+	(void)fd;
+	(void)what;
 	event_base_loopbreak(vmm->events);
 }
 
@@ -61,7 +71,7 @@ static int events_create(struct vmm *vmm)
 	signal(SIGPIPE, SIG_IGN);
 	/* Not epoll, to which a file is no input. */
 	if (!config || evthread_use_pthreads() || event_config_require_features(config, EV_FEATURE_FDS) ||
-	    !(vmm->events = event_base_new_with_config(config)) ||
+	    !(vmm->events = event_base_new_with_config(config)) || !(vmm->ended = event_new(vmm->events, -1, 0, on_ended, vmm)) ||
 	    add_event(vmm, SIGTERM, EV_SIGNAL | EV_PERSIST, on_signal, NULL) ||
 	    add_event(vmm, SIGINT, EV_SIGNAL | EV_PERSIST, on_signal, NULL) ||
 	    (vmm->opts.timeout && add_event(vmm, -1, 0, on_timeout, &limit))) {

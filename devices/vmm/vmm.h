@@ -113,6 +113,7 @@ struct vmm {
 	int status;
 	__u64 pauses, started_at;
 	struct event_base *events;
+	struct event *ended; /* vmm_end() was called */
 };
 
 void vmm_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
