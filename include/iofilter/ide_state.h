@@ -85,7 +85,7 @@ static inline __u32 ide_block(const struct ide_watch *w)
 {
 	__u32 multiple = 1;
 
-	if (w->command == IDE_CMD_READ_MULTIPLE || w->command == IDE_CMD_READ_MULTIPLE_EXT)
+	if (w->left > 1 && (w->command == IDE_CMD_READ_MULTIPLE || w->command == IDE_CMD_READ_MULTIPLE_EXT))
 		multiple = w->multiple[w->unit & 1];
 	return multiple < w->left || !multiple ? multiple : w->left;
 }
