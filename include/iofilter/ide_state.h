@@ -243,7 +243,8 @@ static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 
 	w->command = val;
 	w->multiple_new = 0;
-	w->open = ide_may_stop(val);
+	/* It is not taken while another is under way. */
+	w->open |= ide_may_stop(val);
 	/* Now what the drive shows is of this command. */
 	if (w->retry_at) {
 		w->retry_at = 0;
