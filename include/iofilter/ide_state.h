@@ -247,8 +247,8 @@ static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 	w->open |= ide_may_stop(val);
 	/* Now what the drive shows is of this command. */
 	if (w->retry_at) {
+		w->reset_at = iofilter_max(w->reset_at, w->retry_at);
 		w->retry_at = 0;
-		w->reset_at = now;
 	}
 	w->hob_clear = 1;
 	w->low = ide_nien(w, IDE_CTL_NIEN);

@@ -178,7 +178,7 @@ def linux(disk):
                 check(got == hashlib.sha256(content[:bs * count]).hexdigest(), "every byte is what the disk holds")
                 (filtered if filt else alone)[f"{bs} bytes at a time"] = cost, cost, 0
         # Single sectors again and again. On the emulated machine exits take so long that the VM may have been stopped in one time and again,
-        # and after that the filter waits for a second.
+        # and after that the filter waits for a while.
         each = [sums(guest, 512, 32, "32 times 512 bytes")[1] for _ in range(20)]
         alone_each = alone["512 bytes at a time"][0] * 32 / kinds[0][1]
         say(f"  exits for 32 single sectors: {each}, without the filter {alone_each:.0f}")
