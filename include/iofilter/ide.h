@@ -34,9 +34,9 @@
 #define IDE_CALIBRATION 16
 /*
  * QEMU's main loop begins a command anew, which an error of the disk had stopped together with the VM, and carries out SRST. In between
- * the drive may look idle. For so long the main loop does not come to it.
+ * the drive may look idle. For so long at most the main loop does not come to it.
  */
-#define IDE_SETTLE_NS IOFILTER_NSEC_PER_SEC
+#define IDE_SETTLE_NS (IOFILTER_NSEC_PER_SEC / 4)
 /* The drive's interrupt was so often where it is expected. */
 #define IDE_LINE_PROOFS 3
 

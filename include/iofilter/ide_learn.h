@@ -82,6 +82,8 @@ static inline void ide_learn_status(struct ide_watch *w, __u32 vcpu, __u32 reg, 
 			w->retry_at = 0;
 		if (!(status & (IDE_BSY | IDE_DRQ)) && ide_sure(w, now))
 			ide_learn_idle(w, status, now);
+		else if (!(status & (IDE_BSY | IDE_DRQ)) && !w->retry_at)
+			w->open = 0;
 		break;
 	case IDE_WORKING:
 		ide_learn_working(w, vcpu, reg, status, now);

@@ -85,7 +85,7 @@ static inline __u32 ide_block(const struct ide_watch *w)
 {
 	__u32 multiple = 1;
 
-	if (w->command == IDE_CMD_READ_MULTIPLE || w->command == IDE_CMD_READ_MULTIPLE_EXT)
+	if (w->left > 1 && (w->command == IDE_CMD_READ_MULTIPLE || w->command == IDE_CMD_READ_MULTIPLE_EXT))
 		multiple = w->multiple[w->unit & 1];
 	return multiple < w->left || !multiple ? multiple : w->left;
 }
@@ -243,11 +243,12 @@ static inline void ide_command(struct ide_watch *w, __u8 val, __u64 now)
 
 	w->command = val;
 	w->multiple_new = 0;
-	w->open = ide_may_stop(val);
+	/* It is not taken while another is under way. */
+	w->open |= ide_may_stop(val);
 	/* Now what the drive shows is of this command. */
 	if (w->retry_at) {
+		w->reset_at = iofilter_max(w->reset_at, w->retry_at);
 		w->retry_at = 0;
-		w->reset_at = now;
 	}
 	w->hob_clear = 1;
 	w->low = ide_nien(w, IDE_CTL_NIEN);

@@ -35,14 +35,21 @@ struct channel {
 	uint32_t unit;
 	uint8_t control;
 	bool intrq, srst;
+	uint32_t driven; /* how often INTRQ was raised or lowered, whatever it was before */
 	bool hidden; /* a drive was busy, is not any more, and nobody can know: it has raised no interrupt, and was not looked at */
 	uint8_t before; /* .. its status then */
 };
 
+static inline void ide_drive(struct channel *c, bool level)
+{
+	c->intrq = level;
+	c->driven++;
+}
+
 static inline void ide_raise(struct channel *c)
 {
 	if (!(c->control & IDE_CTL_NIEN))
-		c->intrq = true;
+		ide_drive(c, true);
 }
 
 static inline void drive_reset(struct drive *d)
@@ -362,7 +369,7 @@ static inline void channel_command(struct channel *c, uint8_t cmd)
 {
 	struct drive *d = &c->drives[c->unit];
 
-	c->intrq = false;
+	ide_drive(c, false);
 	if (c->unit && d->kind == NONE)
 		return;
 	if (d->status & (IDE_BSY | IDE_DRQ) && (cmd != 0x08 || d->kind != CD))
@@ -497,7 +504,7 @@ static inline uint8_t channel_read(struct channel *c, uint32_t reg)
 
 	c->hidden = false;
 	if (reg == IDE_STATUS)
-		c->intrq = false;
+		ide_drive(c, false);
 	return val;
 }
 

@@ -45,7 +45,8 @@ static struct sim {
 	struct iofilter f;
 	struct channel device, saved;
 	u32 line; /* KVM's line: 0 the drive's, 1 none, 2 low whatever the drive does, 3 high */
-	bool level, followed; /* .. and its level; what INTRQ was when that was set */
+	bool level; /* .. and its level */
+	u32 followed; /* channel.driven when that was set */
 	u64 main_loop; /* when the VMM's main loop was there last */
 	bool trace;
 	char failure[300];
@@ -187,8 +188,9 @@ static void note(void)
 	const struct channel *c = &sim.device;
 	int i;
 
-	if (sim.followed != c->intrq)
-		sim.level = sim.followed = c->intrq;
+	if (sim.followed != c->driven)
+		sim.level = c->intrq;
+	sim.followed = c->driven;
 	for (i = 0; i < sim.kvm.created_vcpus; i++) {
 		struct vcpu *v = &sim.vcpus[i];
 		int reg = reg_of(v->port);
@@ -419,7 +421,7 @@ static void sim_pause(u64 ns, enum sim_stop how)
 	}
 	if (how == RESET) {
 		channel_reset(c);
-		c->intrq = false;
+		ide_drive(c, false);
 	}
 	if (how == LOAD) {
 		/* Of the same machine. What the host did for it is begun anew, but for an error that has stopped it. */
@@ -432,7 +434,7 @@ static void sim_pause(u64 ns, enum sim_stop how)
 		c->hidden = false;
 		/* The interrupt controllers have what they had. KVM's line begins anew. */
 		sim.level = false;
-		sim.followed = c->intrq;
+		sim.followed = c->driven;
 	}
 	sim_now += ns;
 	sim.main_loop = sim_now;
