@@ -9,14 +9,6 @@
 /* A sample takes well under a microsecond; a writer that is gone for so long was killed in between. */
 #define WRITER_DEAD_MS 1000
 
-static __u64 monotonic(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
-}
-
 /* Only who holds a clock may stop it. */
 static int own_stopped(struct iofilter_clock *clk, __u64 virt)
 {
@@ -30,7 +22,7 @@ static int own_stopped(struct iofilter_clock *clk, __u64 virt)
 static int apply(const struct clock_ref *c, enum iofilter_clock_op op, __s64 offset)
 {
 	struct iofilter_clock *clk = c->clk;
-	__u64 now = monotonic();
+	__u64 now = lib_now();
 
 	switch (op) {
 	case IOFILTER_CLOCK_OWN:
@@ -96,6 +88,13 @@ static int clock_fail(int err, const char *device, enum iofilter_clock_op op, __
 	}
 }
 
+int clock_change(const struct device *d, void *state, enum iofilter_clock_op op, __s64 value)
+{
+	if (!d || !d->clock || !state)
+		return lib_fail(-EOPNOTSUPP, "%s has no clock that is known here", d ? d->name : "this device");
+	return clock_fail(change_all(d, state, op, value), d->name, op, value);
+}
+
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
 {
 	const struct device *d;
@@ -120,14 +119,7 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 	if (head->magic != IOFILTER_STATE_MAGIC || head->version != d->version || head->size != d->state_size)
 		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
 	else
-		err = clock_fail(change_all(d, head, op, offset), device, op, offset);
+		err = clock_change(d, head, op, offset);
 	munmap(head, d->state_size);
 	return err;
-}
-
-int clock_change(const struct device *d, void *state, enum iofilter_clock_op op, __s64 value)
-{
-	if (!d || !d->clock || !state)
-		return lib_fail(-EOPNOTSUPP, "%s has no clock that is known here", d ? d->name : "this device");
-	return clock_fail(change_all(d, state, op, value), d->name, op, value);
 }

@@ -58,7 +58,7 @@ static int counter_configure(struct kvm_iofilter_ops *ops, void *state, const st
 	return 0;
 }
 
-static __u64 now_ns(void)
+__u64 lib_now(void)
 {
 	struct timespec ts;
 
@@ -66,9 +66,20 @@ static __u64 now_ns(void)
 	return ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
 }
 
+void verdicts_describe(const __u64 *verdicts, __u64 answered, struct iofilter_info *info)
+{
+	__u32 i;
+
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++) {
+		info->verdicts[i] = i == IOFILTER_ANSWERED ? answered : iofilter_load(verdicts[i]);
+		if (i != IOFILTER_PUNT_WRITE)
+			info->reads += info->verdicts[i];
+	}
+}
+
 void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info)
 {
-	__u64 now = now_ns();
+	__u64 now = lib_now();
 	__s64 lo, hi;
 
 	info->proof = clk->proof;
@@ -102,16 +113,11 @@ static void counter_describe(const void *state, struct iofilter_info *info)
 {
 	const struct iofilter_counter *c = state;
 	__u32 i, n = iofilter_load(c->clock.nr_vcpus);
+	__u64 answered = 0;
 
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(c->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = 0;
 	for (i = 0; i < n && i < IOFILTER_MAX_VCPUS; i++)
-		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(c->vcpus[i].answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
-
+		answered += iofilter_load(c->vcpus[i].answered);
+	verdicts_describe(c->verdicts, answered, info);
 	info->addr = c->addr;
 	info->width = c->clock.width;
 	clock_describe(&c->clock, info);
@@ -187,17 +193,12 @@ static int rtc_configure(struct kvm_iofilter_ops *ops, void *state, const struct
 static void rtc_describe(const void *state, struct iofilter_info *info)
 {
 	const struct iofilter_rtc *r = state;
-	__u64 now = now_ns(), epoch = iofilter_load(r->epoch), at;
+	__u64 now = lib_now(), epoch = iofilter_load(r->epoch), answered = 0, at;
 	__u32 i;
 
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(r->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = 0;
 	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
-		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(r->vcpus[i].answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
+		answered += iofilter_load(r->vcpus[i].answered);
+	verdicts_describe(r->verdicts, answered, info);
 	for (i = 0; i < RTC_NR_REGS; i++) {
 		at = iofilter_load(r->cells[i].at);
 		info->known += at && iofilter_load(r->cells[i].word) >> 8 == epoch && now - at <= r->expiry;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The row of an IDE channel. */
-#include <time.h>
 #include "lib.h"
 #include <iofilter/ide.h>
 
@@ -38,20 +37,12 @@ void ide_describe(const void *state, struct iofilter_info *info)
 {
 	const struct iofilter_ide *ide = state;
 	const struct ide_watch *w = &ide->watch;
-	struct timespec ts;
-	__u64 now;
+	__u64 now = lib_now(), answered = 0;
 	__u32 i;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(ide->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = 0;
 	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
-		info->verdicts[IOFILTER_ANSWERED] += iofilter_load(ide->vcpus[i].answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
+		answered += iofilter_load(ide->vcpus[i].answered);
+	verdicts_describe(ide->verdicts, answered, info);
 	info->no_clock = 1;
 	info->addr = ide->base;
 	info->width = 8;

@@ -57,12 +57,7 @@ void pit_describe(const void *state, struct iofilter_info *info)
 	const struct iofilter_pit *p = state;
 	__u32 i;
 
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(p->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = iofilter_load(p->answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
+	verdicts_describe(p->verdicts, iofilter_load(p->answered), info);
 	info->commands = iofilter_load(p->commands);
 	info->odd_reads = p->odd;
 	info->addr = PIT_PORT;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The row of port 0x61 beside KVM's own PIT. */
-#include <time.h>
 #include "lib.h"
 #include <iofilter/speaker.h>
 
@@ -19,18 +18,9 @@ int speaker_configure(struct kvm_iofilter_ops *ops, void *state, const struct io
 void speaker_describe(const void *state, struct iofilter_info *info)
 {
 	const struct iofilter_speaker *p = state;
-	struct timespec ts;
-	__u64 now;
-	__u32 i;
+	__u64 now = lib_now();
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	now = ts.tv_sec * IOFILTER_NSEC_PER_SEC + ts.tv_nsec;
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		info->verdicts[i] = iofilter_load(p->verdicts[i]);
-	info->verdicts[IOFILTER_ANSWERED] = iofilter_load(p->answered);
-	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		if (i != IOFILTER_PUNT_WRITE)
-			info->reads += info->verdicts[i];
+	verdicts_describe(p->verdicts, iofilter_load(p->answered), info);
 	info->addr = PIT_SYSTEM;
 	info->width = 8;
 	info->proof = p->proof;

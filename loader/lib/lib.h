@@ -69,6 +69,10 @@ int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofi
 void table_describe(const void *state, struct iofilter_info *info);
 int times_check(const struct iofilter_opts *o);
 void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info);
+/* A device's counters; what was answered it counts elsewhere. */
+void verdicts_describe(const __u64 *verdicts, __u64 answered, struct iofilter_info *info);
+/* CLOCK_MONOTONIC. */
+__u64 lib_now(void);
 
 /* device_pit.c */
 int pit_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
