@@ -142,6 +142,28 @@ struct iofilter_clock {
 #define iofilter_for(i, n) for (i = 0; i < (n); i++)
 #endif
 
+/* A state's lock, 0 or 1. It is held for about a microsecond; who cannot have it by then, because its owner is preempted, does not wait. */
+#define IOFILTER_LOCK_TRIES 256
+
+/* Return: 0, or -1: it cannot be had. */
+static inline int iofilter_try_lock(__u32 *lock)
+{
+	int i;
+
+	iofilter_for(i, IOFILTER_LOCK_TRIES) {
+		if (!iofilter_load(*lock) && !__sync_val_compare_and_swap(lock, 0, 1))
+			return 0;
+	}
+	return -1;
+}
+
+static inline void iofilter_unlock(__u32 *lock)
+{
+	/* A store is enough on x86: none of ours before it is seen after it. */
+	iofilter_barrier();
+	iofilter_store(*lock, 0);
+}
+
 static inline __u64 iofilter_max(__u64 a, __u64 b)
 {
 	return a > b ? a : b;

@@ -20,9 +20,6 @@
 /* Raises the interrupt; given by the includer. */
 static inline void ide_own_signal(struct ide_own *o, const struct kvm_iofilter_req *req);
 
-/* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
-#define IDE_OWN_TRIES 256
-
 /* As TABLE_PROG: in BPF a program of its own, verified once. */
 #ifdef __bpf__
 #define IDE_PROG __attribute__((__noinline__))
@@ -34,13 +31,7 @@ static inline void ide_own_signal(struct ide_own *o, const struct kvm_iofilter_r
 
 IDE_PROG int ide_own_lock_slow(struct ide_own *o IDE_ARG)
 {
-	int i;
-
-	iofilter_for(i, IDE_OWN_TRIES) {
-		if (!iofilter_load(o->lock) && !__sync_val_compare_and_swap(&o->lock, 0, 1))
-			return 0;
-	}
-	return -1;
+	return iofilter_try_lock(&o->lock);
 }
 
 static inline int ide_own_lock(struct ide_own *o)
@@ -50,9 +41,7 @@ static inline int ide_own_lock(struct ide_own *o)
 
 static inline void ide_own_unlock(struct ide_own *o)
 {
-	/* A store is enough on x86: none of ours before it is seen after it. */
-	iofilter_barrier();
-	iofilter_store(o->lock, 0);
+	iofilter_unlock(&o->lock);
 }
 
 /* First on every access that is no further element: the string of this vCPU has ended, whatever it had left. */

@@ -7,24 +7,14 @@
 
 #define IDE_BIT(reg) (1U << ((reg) & 7))
 
-/* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
-#define IDE_TRIES 256
-
 static inline int ide_lock(struct ide_watch *w)
 {
-	int i;
-
-	iofilter_for(i, IDE_TRIES) {
-		if (!iofilter_load(w->lock) && !__sync_val_compare_and_swap(&w->lock, 0, 1))
-			return 0;
-	}
-	return -1;
+	return iofilter_try_lock(&w->lock);
 }
 
 static inline void ide_unlock(struct ide_watch *w)
 {
-	iofilter_barrier();
-	iofilter_store(w->lock, 0);
+	iofilter_unlock(&w->lock);
 }
 
 /* What the selected drive does is not known; what it has been told is. */

@@ -8,18 +8,9 @@
 
 #include <iofilter/pit_clock.h>
 
-/* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
-#define PIT_TRIES 256
-
 PIT_PROG int pit_lock_slow(struct iofilter_pit *p PIT_ARG)
 {
-	int i;
-
-	iofilter_for(i, PIT_TRIES) {
-		if (!iofilter_load(p->lock) && !__sync_val_compare_and_swap(&p->lock, 0, 1))
-			return 0;
-	}
-	return -1;
+	return iofilter_try_lock(&p->lock);
 }
 
 static inline __u64 pit_index(__u64 vcpu)
@@ -93,9 +84,7 @@ static inline int pit_lock(struct iofilter_pit *p, __u32 vcpu, enum pit_open wha
 
 static inline void pit_unlock(struct iofilter_pit *p)
 {
-	/* A store is enough on x86: none of ours before it is seen after it. */
-	iofilter_barrier();
-	iofilter_store(p->lock, 0);
+	iofilter_unlock(&p->lock);
 }
 
 /* Is the channel's time proven, and known well enough for what comes again after @period_ns? */

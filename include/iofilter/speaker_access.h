@@ -9,9 +9,6 @@
 #include <stddef.h>
 #include <iofilter/speaker.h>
 
-/* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
-#define SPEAKER_TRIES 256
-
 static int speaker_channel(const struct kvm_iofilter_req *req, struct kvm_iofilter_pit_channel *ch);
 
 static inline int speaker_punt(struct iofilter_speaker *p, __u32 why)
@@ -31,21 +28,13 @@ static inline void speaker_cut(struct iofilter_speaker *p)
 /* Return: 0, or -1: it cannot be had. */
 static inline int speaker_lock(struct iofilter_speaker *p)
 {
-	int i;
-
-	iofilter_for(i, SPEAKER_TRIES) {
-		if (!iofilter_load(p->lock) && !__sync_val_compare_and_swap(&p->lock, 0, 1))
-			return 0;
-	}
-	return -1;
+	return iofilter_try_lock(&p->lock);
 }
 
 static inline void speaker_unlock(struct iofilter_speaker *p)
 {
 	p->head.in_flight = p->odd;
-	/* A store is enough on x86: none of ours before it is seen after it. */
-	iofilter_barrier();
-	iofilter_store(p->lock, 0);
+	iofilter_unlock(&p->lock);
 }
 
 /* Whether this vCPU's read is at the VMM. NULL: it is not in the table. */

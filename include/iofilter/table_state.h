@@ -5,18 +5,9 @@
 
 #include <iofilter/table.h>
 
-/* The lock is held for about a microsecond. Who cannot have it by then, because its owner is preempted, does not wait. */
-#define TABLE_TRIES 256
-
 TABLE_PROG int table_lock_slow(struct iofilter_table *t TABLE_ARG)
 {
-	int i;
-
-	iofilter_for(i, TABLE_TRIES) {
-		if (!iofilter_load(t->lock) && !__sync_val_compare_and_swap(&t->lock, 0, 1))
-			return 0;
-	}
-	return -1;
+	return iofilter_try_lock(&t->lock);
 }
 
 static inline int table_lock(struct iofilter_table *t)
@@ -26,9 +17,7 @@ static inline int table_lock(struct iofilter_table *t)
 
 static inline void table_unlock(struct iofilter_table *t)
 {
-	/* A store is enough on x86: none of ours before it is seen after it. */
-	iofilter_barrier();
-	iofilter_store(t->lock, 0);
+	iofilter_unlock(&t->lock);
 }
 
 /* Whoever has the lock next finds it. */
