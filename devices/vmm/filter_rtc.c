@@ -1,48 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The RTC's filter is told the time: before the guest can see that it was set, after midnight, and not while the clock stands. */
-#include <iofilter/rtcctl.h>
+#include <devices/rtc_filter.h>
 #include "filter.h"
 
 #define DAY (RTC_SECONDS_PER_DAY * NSEC)
 
-/* The model brings its registers up to date when one is read. */
-static void show(struct rtc *r)
-{
-	__u8 index = r->index;
-
-	r->index = RTC_SECONDS;
-	rtc_port_read(r, RTC_DATA_PORT);
-	r->index = index;
-}
-
 static void publish(struct filter *f)
 {
-	struct rtc *r = &f->vmm->board->rtc;
-	struct rtc_time t = {};
-	__u64 clock, ns;
-
-	if (!rtc_running(r) || f->vmm->stopped) {
+	f->day = 0;
+	if (f->vmm->stopped)
 		iofilter_rtc_withdraw(iofilter_state(f->f));
-		f->day = 0;
-		return;
-	}
-	/* Once more if midnight was in between. */
-	do {
-		clock = time_now(f->vmm);
-		ns = r->base * NSEC + clock - r->last_update + r->offset;
-		show(r);
-	} while (rtc_now(r) / DAY != ns / DAY);
-	t.second_at = clock - ns % NSEC - f->vmm->offset;
-	t.time = ns / NSEC % RTC_SECONDS_PER_DAY;
-	t.reg_a = r->cmos[RTC_REG_A];
-	t.reg_b = r->cmos[RTC_REG_B];
-	t.day_of_week = r->cmos[RTC_DAY_OF_WEEK];
-	t.date_of_month = r->cmos[RTC_DATE_OF_MONTH];
-	t.month = r->cmos[RTC_MONTH];
-	t.year = r->cmos[RTC_YEAR];
-	t.century = r->cmos[RTC_CENTURY];
-	iofilter_rtc_publish(iofilter_state(f->f), &t);
-	f->day = ns / DAY;
+	else
+		f->day = rtc_publish(&f->vmm->board->rtc, f->vmm->offset, iofilter_state(f->f));
 }
 
 static int rtc_tell(struct filter *f)

@@ -10,9 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include "iofilter.h"
-#include <devices/rtc.h>
-#include <iofilter/rtc.h>
-#include <iofilter/rtcctl.h>
+#include <devices/rtc_filter.h>
 
 #define US	   1000ULL
 #define MS	   1000000ULL
@@ -154,33 +152,8 @@ static void sim_begin(int vcpus)
 /* A VMM that cooperates tells what its device shows. */
 static void publish(void)
 {
-	struct rtc d = sim.device;
-	u64 now = rtc_now(&d);
-	struct rtc_time t = {
-		.second_at = sim_mono() - now % IOFILTER_NSEC_PER_SEC,
-		.time = now / IOFILTER_NSEC_PER_SEC % RTC_SECONDS_PER_DAY,
-		.reg_a = d.cmos[RTC_REG_A],
-		.reg_b = d.cmos[RTC_REG_B],
-	};
-	u32 reg;
-
-	if (!sim.cooperates)
-		return;
-	if (!rtc_running(&d)) {
-		iofilter_rtc_withdraw(&rtc);
-		return;
-	}
-	for (reg = 0; reg < 128; reg++) {
-		u8 val;
-
-		if (reg != RTC_DAY_OF_WEEK && reg != RTC_DATE_OF_MONTH && reg != RTC_MONTH && reg != RTC_YEAR && reg != RTC_CENTURY)
-			continue;
-		d.index = reg;
-		val = rtc_port_read(&d, RTC_DATA_PORT);
-		*(reg == RTC_DAY_OF_WEEK ? &t.day_of_week : reg == RTC_DATE_OF_MONTH ? &t.date_of_month : reg == RTC_MONTH ? &t.month :
-		  reg == RTC_YEAR ? &t.year : &t.century) = val;
-	}
-	iofilter_rtc_publish(&rtc, &t);
+	if (sim.cooperates)
+		rtc_publish(&sim.device, sim.wall - sim_base, &rtc);
 }
 
 static void take_ring(struct rtc *d)

@@ -4,9 +4,7 @@
 #define SELFTESTS_VM_RTC_H
 
 #include <time.h>
-#include <devices/rtc.h>
-#include <iofilter/rtc.h>
-#include <iofilter/rtcctl.h>
+#include <devices/rtc_filter.h>
 #include "filter.h"
 #include "rtc.skel.h"
 #include "vmm.h"
@@ -33,27 +31,8 @@ static void device_write(__u64 addr, __u64 val, __u32 len)
 
 static void publish(void)
 {
-	struct rtc d = device;
-	__u64 now = now_ns(), ns = rtc_now(&device);
-	struct rtc_time t = { .reg_a = d.cmos[RTC_REG_A], .reg_b = d.cmos[RTC_REG_B] };
-	__u8 *date[] = { &t.day_of_week, &t.date_of_month, &t.month, &t.year, &t.century };
-	static const __u8 regs[] = { RTC_DAY_OF_WEEK, RTC_DATE_OF_MONTH, RTC_MONTH, RTC_YEAR, RTC_CENTURY };
-
-	if (!cooperates)
-		return;
-	if (!rtc_running(&d)) {
-		iofilter_rtc_withdraw(cooperates);
-		return;
-	}
-	/* The device's clock is this one plus a constant. */
-	ns = device.base * 1000000000ULL + now + wall - device.last_update + device.offset;
-	t.second_at = now - ns % 1000000000;
-	t.time = ns / 1000000000 % RTC_SECONDS_PER_DAY;
-	for (unsigned int i = 0; i < ARRAY_SIZE(regs); i++) {
-		d.index = regs[i];
-		*date[i] = rtc_port_read(&d, RTC_DATA_PORT);
-	}
-	iofilter_rtc_publish(cooperates, &t);
+	if (cooperates)
+		rtc_publish(&device, wall, cooperates);
 }
 
 static void vmm_io(struct vmm *vmm, struct vmm_access *a)
