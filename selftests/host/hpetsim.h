@@ -7,8 +7,6 @@
 #ifndef SELFTESTS_HPETSIM_H
 #define SELFTESTS_HPETSIM_H
 
-#include <stdarg.h>
-#include <stdio.h>
 #include "iofilter.h"
 #include <iofilter/hpet.h>
 
@@ -19,18 +17,11 @@
 #undef hpet_read
 #undef hpet_write
 
-#define US	   1000ULL
-#define MS	   1000000ULL
 #define SIM_VCPUS  4
 #define NOTHING	   (~0ULL)
 
 extern struct iofilter_hpet hpet;
 extern struct kvm_iofilter_ops hpet_ops;
-
-u64 sim_now, sim_base;
-unsigned int sim_left;
-char sim_strings[64][1024];
-enum sim_clause sim_without;
 
 enum phase { IN_GUEST, LEAVING, RETURNED, IN_VMM, PERFORMED };
 
@@ -61,42 +52,11 @@ static struct sim {
 	u64 answered, answered_wide, answered_regs, punted;
 } sim;
 
-static void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#include "sim.h"
 
-static void sim_log(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!sim.trace)
-		return;
-	printf("# %10.3f us  ", (double)(sim_now - 1000 * MS) / US);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-}
-
-#define sim_fail(fmt, ...) \
-	do { \
-		if (!sim.failure[0]) { \
-			snprintf(sim.failure, sizeof(sim.failure), fmt, ##__VA_ARGS__); \
-			sim_log("FAILS: %s", sim.failure); \
-		} \
-	} while (0)
-
-/* What the module wants of the rest of the kernel. */
 void sim_stopped(void) {}
-void sim_spin(void) {}
-void sim_cost(u64 ns) { (void)ns; }
-void iofilter_dev_gone(struct iofilter_dev *d) { (void)d; }
 static u64 told; /* how often the program has said that the clock moved */
 void iofilter_moved(struct iofilter *f, u64 now) { (void)f, (void)now; told++; }
-
-bool sim_delay(u64 ns)
-{
-	sim_now += ns;
-	return false;
-}
 
 static u64 sim_clock(void *unused)
 {
@@ -128,7 +88,6 @@ static void sim_begin(int vcpus)
 	bool trace = sim.trace;
 	u64 answered = sim.answered, wide = sim.answered_wide, regs = sim.answered_regs, punted = sim.punted;
 	char failure[sizeof(sim.failure)];
-	int i;
 
 	memcpy(failure, sim.failure, sizeof(failure));
 
@@ -141,19 +100,7 @@ static void sim_begin(int vcpus)
 	sim.answered_wide = wide;
 	sim.answered_regs = regs;
 	sim.punted = punted;
-	sim_now = 1000 * MS;
-	sim.kvm.max_vcpus = sim.kvm.created_vcpus = vcpus;
-	sim.kvm.vcpus = sim.kvm_vcpus;
-	for (i = 0; i < vcpus; i++) {
-		struct kvm_vcpu *k = &sim.vcpus[i].kvm;
-
-		sim.kvm_vcpus[i] = k;
-		k->kvm = &sim.kvm;
-		k->vcpu_idx = i;
-		k->run = &sim.vcpus[i].run;
-		k->arch.pio_data = sim.vcpus[i].page;
-		k->wants_to_run = true;
-	}
+	sim_create_vcpus(vcpus);
 	sim.device.clock = sim_clock;
 	hpet_reset(&sim.device);
 	sim_attach();

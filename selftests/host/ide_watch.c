@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The IDE channel's program on the module's own settling: cases, random guests on up to two vCPUs, and what each clause is for. */
-#include <unistd.h>
 #include "idesim.h"
 
 #define PORT(reg) ((reg) == IDE_CONTROL ? IDE_PRIMARY + IDE_CONTROL_AT : IDE_PRIMARY + (reg))
@@ -350,17 +349,6 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
 
 /* --- random guests --- */
 
-static u64 rnd_state;
-
-static u64 rnd(void)
-{
-	u64 z = rnd_state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
 enum what { ACCESS, STEP, COMPLETE, OTHER, KICK, PAUSE, EJECT, MAIN_LOOP };
 
 #define MAX_OPS 400
@@ -380,18 +368,7 @@ struct program {
 	struct op ops[MAX_OPS];
 };
 
-static const struct program *running;
-static int at, nested, to_nest;
-
-static bool in_kernel(void)
-{
-	int i;
-
-	for (i = 0; i < sim.kvm.created_vcpus; i++)
-		if (sim.vcpus[i].phase != IN_GUEST && sim.vcpus[i].phase <= LEAVING)
-			return true;
-	return false;
-}
+#include "simrun.h"
 
 static void run_op(const struct op *op)
 {
@@ -445,26 +422,6 @@ static void run_op(const struct op *op)
 	}
 }
 
-/* The filter was stopped at some step, and other vCPUs go on. */
-void sim_stopped(void)
-{
-	int i;
-
-	/* Those who would wait for a lock wait for ever. */
-	for (i = 0; i < sim.kvm.created_vcpus; i++)
-		if (sim.f.slots[i]->lock.held) {
-			sim_left = 1;
-			return;
-		}
-	nested = 1;
-	while (to_nest-- && at + 1 < running->n && !sim.failure[0]) {
-		run_op(&running->ops[++at]);
-		note();
-	}
-	nested = 0;
-}
-
-/* Return: the op that failed, or -1. */
 static int run(const struct program *p)
 {
 	sim.failure[0] = 0;
@@ -720,117 +677,22 @@ static void generate(struct program *p)
 	}
 }
 
-static void minimise(struct program *p)
+static void describe(const struct program *p)
 {
-	static struct program less;
-	int len, i, m;
-
-	for (len = p->n / 2; len; len /= 2)
-		for (i = 0; i + len <= p->n;) {
-			less = *p;
-			memmove(&less.ops[i], &less.ops[i + len], (p->n - i - len) * sizeof(less.ops[0]));
-			less.n = p->n - len;
-			m = run(&less);
-			if (m < 0) {
-				i += len;
-				continue;
-			}
-			less.n = m + 1;
-			*p = less;
-		}
+	printf(", drives %d %d, line %u:\n", p->master, p->slave, p->line);
 }
 
-static int programs(unsigned long n, bool quiet)
+static bool enough(unsigned long n)
 {
-	static struct program p;
-	unsigned long i;
-	u64 seed;
-	int m;
-
-	memset(&sim_count, 0, sizeof(sim_count));
-	for (i = 0; i < n; i++) {
-		seed = rnd_state;
-		generate(&p);
-		m = run(&p);
-		if (m < 0)
-			continue;
-		if (quiet)
-			return 1;
-		p.n = m + 1;
-		minimise(&p);
-		printf("# program %lu, SEED=%llu; the least that does it, on %d vCPUs, drives %d %d, line %u:\n", i, seed, p.vcpus, p.master,
-		       p.slave, p.line);
-		sim.trace = true;
-		run(&p);
-		return 1;
-	}
-	if (quiet)
-		return 0;
 	printf("# %lu programs, %llu accesses: %llu answered (status %llu, alternate status %llu, of them busy %llu, other registers %llu), "
 	       "%llu to the VMM\n", n, sim_count.accesses, sim_count.answered, sim_count.by[IDE_STATUS], sim_count.by[ALT], sim_count.busy,
 	       sim_count.answered - sim_count.by[IDE_STATUS] - sim_count.by[ALT], sim_count.punted);
-	/* Else it shows nothing. */
-	if (sim_count.accesses < 10 * n || sim_count.by[IDE_STATUS] < 2 * n || sim_count.by[ALT] < 4 * n || sim_count.busy < n / 4) {
-		printf("FAIL too little was answered\n");
-		return 1;
-	}
-	return 0;
-}
-
-static int run_cases(bool quiet)
-{
-	int failed = 0;
-	u32 i;
-
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		sim.failure[0] = 0;
-		sim.trace = !quiet && getenv("TRACE") && strstr(cases[i].name, getenv("TRACE"));
-		running = NULL;
-		cases[i].run();
-		if (!sim.failure[0])
-			continue;
-		if (!quiet)
-			printf("FAIL %s: %s\n", cases[i].name, sim.failure);
-		failed++;
-	}
-	sim.trace = false;
-	if (!quiet)
-		printf("# %u cases, %d failed\n", i, failed);
-	return failed;
-}
-
-/* Without any one of these clauses, cases or random guests find a wrong answer. */
-static int mutants(unsigned long n)
-{
-	static const struct { enum sim_clause clause; const char *name; } rows[] = {
-#define ROW(name) { SIM_CLAUSE_##name, #name },
-		SIM_IDE_CLAUSES(ROW)
-	};
-	int failed = 0, in_cases;
-	u32 i;
-
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		sim_without = rows[i].clause;
-		in_cases = run_cases(true);
-		if (!programs(n, true) && !in_cases) {
-			printf("FAIL: without %s, cases and %lu programs find nothing\n", rows[i].name, n);
-			failed++;
-		} else if (getenv("V")) {
-			printf("# %s is missed by %d cases\n", rows[i].name, in_cases);
-		}
-	}
-	sim_without = SIM_CLAUSE_NONE;
-	printf("# %u clauses left out, %d not missed\n", i, failed);
-	return failed;
+	return sim_count.accesses >= 10 * n && sim_count.by[IDE_STATUS] >= 2 * n && sim_count.by[ALT] >= 4 * n && sim_count.busy >= n / 4;
 }
 
 int main(void)
 {
-	const char *seed = getenv("SEED"), *scale = getenv("IOFILTER_SCALE");
-	unsigned long n = 100000 * (scale ? strtoul(scale, NULL, 0) ?: 1 : 1);
-	int failed = run_cases(false);
+	static const struct sim_mutant rows[] = { SIM_IDE_CLAUSES(SIM_MUTANT) };
 
-	rnd_state = seed ? strtoull(seed, NULL, 0) : (u64)getpid() * 1000003 ^ (u64)(uintptr_t)&seed;
-	printf("# SEED=%llu\n", rnd_state);
-	return failed || programs(n, false) || mutants(n);
+	return sim_main(rows, sizeof(rows) / sizeof(rows[0]), 1);
 }

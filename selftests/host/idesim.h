@@ -7,23 +7,14 @@
 #ifndef SELFTESTS_IDESIM_H
 #define SELFTESTS_IDESIM_H
 
-#include <stdarg.h>
-#include <stdio.h>
 #include "iofilter.h"
 #include "idemodel.h"
 
-#define US	  1000ULL
-#define MS	  1000000ULL
 #define SIM_VCPUS 3
 #define NO_PORT	  0x80 /* another device's */
 
 extern struct iofilter_ide ide;
 extern struct kvm_iofilter_ops ide_ops;
-
-u64 sim_now, sim_base;
-unsigned int sim_left;
-char sim_strings[64][1024];
-enum sim_clause sim_without;
 
 enum phase { IN_GUEST, CALLED, LEAVING, RETURNED, IN_VMM, PERFORMED };
 
@@ -54,40 +45,9 @@ static struct sim {
 
 static struct { u64 accesses, answered, punted, by[9], busy, status_high; } sim_count;
 
-static void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#include "sim.h"
 
-static void sim_log(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!sim.trace)
-		return;
-	printf("# %10.3f us  ", (double)(sim_now - 1000 * MS) / US);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-}
-
-#define sim_fail(fmt, ...) \
-	do { \
-		if (!sim.failure[0]) { \
-			snprintf(sim.failure, sizeof(sim.failure), fmt, ##__VA_ARGS__); \
-			sim_log("FAILS: %s", sim.failure); \
-		} \
-	} while (0)
-
-/* What the module wants of the rest of the kernel. */
-void sim_spin(void) {}
-void sim_cost(u64 ns) { (void)ns; }
-void iofilter_dev_gone(struct iofilter_dev *d) { (void)d; }
 void iofilter_moved(struct iofilter *f, u64 now) { (void)f, (void)now; }
-
-bool sim_delay(u64 ns)
-{
-	sim_now += ns;
-	return false;
-}
 
 int kvm_iofilter_line(const struct kvm_iofilter_req *req, u32 line_at)
 {
@@ -148,21 +108,10 @@ static void sim_begin(int vcpus, enum kind master, enum kind slave, u64 sectors,
 		iofilter_slots_free(&sim.f);
 	memset(&sim, 0, offsetof(struct sim, trace));
 	sim.line = line;
-	sim_now = 1000 * MS;
-	sim.kvm.max_vcpus = sim.kvm.created_vcpus = vcpus;
-	sim.kvm.vcpus = sim.kvm_vcpus;
+	sim_create_vcpus(vcpus);
 	sim.kvm.arch.vioapic = line == 1 ? NULL : &sim;
-	for (i = 0; i < vcpus; i++) {
-		struct kvm_vcpu *k = &sim.vcpus[i].kvm;
-
-		sim.kvm_vcpus[i] = k;
-		k->kvm = &sim.kvm;
-		k->vcpu_idx = i;
-		k->run = &sim.vcpus[i].run;
-		k->arch.pio_data = sim.vcpus[i].page;
-		k->wants_to_run = true;
-		k->mode = IN_GUEST_MODE;
-	}
+	for (i = 0; i < vcpus; i++)
+		sim.vcpus[i].kvm.mode = IN_GUEST_MODE;
 	sim.device.drives[0].kind = master;
 	sim.device.drives[1].kind = slave;
 	sim.device.drives[0].sectors = sim.device.drives[1].sectors = sectors;
@@ -272,14 +221,6 @@ static bool sim_access(int n, bool write, u16 port, u32 val, u32 len, u32 count,
 	v->run.io.count = v->taken;
 	v->run.io.direction = write ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
 	return false;
-}
-
-static void sim_signal(int n)
-{
-	struct vcpu *v = &sim.vcpus[n];
-
-	v->kvm.stat.exits++;
-	v->kvm.stat.fpu_reload++;
 }
 
 static void put16(u8 *page, u32 word, u16 val)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The RTC's program on the module's own settling: cases, random guests on up to two vCPUs, and what each clause is for. */
-#include <unistd.h>
 #include "rtcsim.h"
 
 static bool out(int n, u16 port, u8 val)
@@ -326,17 +325,6 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
 
 /* --- random guests --- */
 
-static u64 rnd_state;
-
-static u64 rnd(void)
-{
-	u64 z = rnd_state += 0x9e3779b97f4a7c15ULL;
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
-	return z ^ (z >> 31);
-}
-
 enum what { ACCESS, STEP, OTHER, KICK, PAUSE, HOST };
 
 #define MAX_OPS 400
@@ -362,18 +350,7 @@ static void host_writes(u32 val)
 	sim.device.cmos[regs[val % sizeof(regs)]] = val >> 2;
 }
 
-static bool in_kernel(void)
-{
-	int i;
-
-	for (i = 0; i < sim.kvm.created_vcpus; i++)
-		if (sim.vcpus[i].phase != IN_GUEST && sim.vcpus[i].phase <= LEAVING)
-			return true;
-	return false;
-}
-
-static const struct program *running;
-static int at, nested, to_nest;
+#include "simrun.h"
 
 static void run_op(const struct op *op)
 {
@@ -417,26 +394,6 @@ static void run_op(const struct op *op)
 	}
 }
 
-/* The filter was stopped at some step, and other vCPUs go on. */
-void sim_stopped(void)
-{
-	int i;
-
-	/* Those who would wait for a lock wait for ever. */
-	for (i = 0; i < sim.kvm.created_vcpus; i++)
-		if (sim.f.slots[i]->lock.held) {
-			sim_left = 1;
-			return;
-		}
-	nested = 1;
-	while (to_nest-- && at + 1 < running->n && !sim.failure[0]) {
-		run_op(&running->ops[++at]);
-		note();
-	}
-	nested = 0;
-}
-
-/* Return: the op that failed, or -1. */
 static int run(const struct program *p)
 {
 	sim_begin(p->vcpus);
@@ -537,116 +494,24 @@ static void generate(struct program *p)
 	}
 }
 
-static void minimise(struct program *p)
+static void describe(const struct program *p)
 {
-	struct program less;
-	int len, i, m;
-
-	for (len = p->n / 2; len; len /= 2)
-		for (i = 0; i + len <= p->n;) {
-			less = *p;
-			memmove(&less.ops[i], &less.ops[i + len], (p->n - i - len) * sizeof(less.ops[0]));
-			less.n = p->n - len;
-			m = run(&less);
-			if (m < 0) {
-				i += len;
-				continue;
-			}
-			less.n = m + 1;
-			*p = less;
-		}
+	printf("%s%s:\n", p->cooperates ? ", a VMM that cooperates" : "", p->no_zone ? ", no coalesced port" : "");
 }
 
-static int programs(unsigned long n, bool quiet)
+static bool enough(unsigned long n)
 {
-	static struct program p;
-	u64 seed;
-	unsigned long i;
-	int m;
-
-	memset(&sim_count, 0, sizeof(sim_count));
-	for (i = 0; i < n; i++) {
-		seed = rnd_state;
-		generate(&p);
-		m = run(&p);
-		if (m < 0)
-			continue;
-		if (quiet)
-			return 1;
-		p.n = m + 1;
-		minimise(&p);
-		printf("# program %lu, SEED=%llu; the least that does it, on %d vCPUs%s%s:\n", i, seed, p.vcpus,
-		       p.cooperates ? ", a VMM that cooperates" : "", p.no_zone ? ", no coalesced port" : "");
-		sim.trace = true;
-		run(&p);
-		return 1;
-	}
-	if (quiet)
-		return 0;
 	printf("# %lu programs: %llu answered, %llu of them of the time; %llu to the VMM; the ring was full %llu times in between\n", n,
 	       sim_count.answered, sim_count.time, sim_count.punted, sim_count.ring_full);
-	/* Else it shows nothing. */
-	if (sim_count.answered < 10 * n || sim_count.time < n / 4 || sim_count.ring_full < n / 10000) {
-		printf("FAIL too little was answered\n");
-		return 1;
-	}
-	return 0;
-}
-
-static int run_cases(bool quiet)
-{
-	int failed = 0;
-	u32 i;
-
-	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		sim.failure[0] = 0;
-		sim.trace = !quiet && getenv("TRACE") && strstr(cases[i].name, getenv("TRACE"));
-		cases[i].run();
-		if (!sim.failure[0])
-			continue;
-		if (!quiet)
-			printf("FAIL %s: %s\n", cases[i].name, sim.failure);
-		failed++;
-	}
-	sim.trace = false;
-	if (!quiet)
-		printf("# %u cases, %d failed\n", i, failed);
-	return failed;
-}
-
-/* Without any one of these clauses, cases or random guests find a wrong answer. */
-static int mutants(unsigned long n)
-{
-	static const struct { enum sim_clause clause; const char *name; } rows[] = {
-#define ROW(name) { SIM_CLAUSE_##name, #name }
-		ROW(RTC_AGAIN), ROW(RTC_VERSION), ROW(RTC_AGE), ROW(RTC_AWAY), ROW(TAKEN), ROW(RTC_OVERTAKEN), ROW(RTC_BUSY),
-		ROW(RTC_OTHERS), ROW(RTC_FORGET), ROW(EXITS),
-	};
-	int failed = 0, in_cases;
-	u32 i;
-
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		sim_without = rows[i].clause;
-		in_cases = run_cases(true);
-		if (!in_cases && !programs(n, true)) {
-			printf("FAIL: without %s, cases and %lu programs find nothing\n", rows[i].name, n);
-			failed++;
-		} else if (getenv("V")) {
-			printf("# %s is missed by %d cases\n", rows[i].name, in_cases);
-		}
-	}
-	sim_without = SIM_CLAUSE_NONE;
-	printf("# %u clauses left out, %d not missed\n", i, failed);
-	return failed;
+	return sim_count.answered >= 10 * n && sim_count.time >= n / 4 && sim_count.ring_full >= n / 10000;
 }
 
 int main(void)
 {
-	const char *seed = getenv("SEED"), *scale = getenv("IOFILTER_SCALE");
-	unsigned long n = 100000 * (scale ? strtoul(scale, NULL, 0) ?: 1 : 1);
-	int failed = run_cases(false);
+	static const struct sim_mutant rows[] = {
+		SIM_MUTANT(RTC_AGAIN) SIM_MUTANT(RTC_VERSION) SIM_MUTANT(RTC_AGE) SIM_MUTANT(RTC_AWAY) SIM_MUTANT(TAKEN)
+		SIM_MUTANT(RTC_OVERTAKEN) SIM_MUTANT(RTC_BUSY) SIM_MUTANT(RTC_OTHERS) SIM_MUTANT(RTC_FORGET) SIM_MUTANT(EXITS)
+	};
 
-	rnd_state = seed ? strtoull(seed, NULL, 0) : (u64)getpid() * 1000003 ^ (u64)(uintptr_t)&seed;
-	printf("# SEED=%llu\n", rnd_state);
-	return failed || programs(n, false) || mutants(20 * n);
+	return sim_main(rows, sizeof(rows) / sizeof(rows[0]), 20);
 }

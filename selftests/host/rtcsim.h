@@ -7,24 +7,15 @@
 #ifndef SELFTESTS_RTCSIM_H
 #define SELFTESTS_RTCSIM_H
 
-#include <stdarg.h>
-#include <stdio.h>
 #include "iofilter.h"
 #include <devices/rtc_filter.h>
 
-#define US	   1000ULL
-#define MS	   1000000ULL
 #define SIM_VCPUS  4
 #define RING	   3
 #define WALL	   (1700000000ULL * IOFILTER_NSEC_PER_SEC) /* the host's clock less CLOCK_MONOTONIC, at first */
 
 extern struct iofilter_rtc rtc;
 extern struct kvm_iofilter_ops rtc_ops;
-
-u64 sim_now, sim_base;
-unsigned int sim_left;
-char sim_strings[64][1024];
-enum sim_clause sim_without;
 
 /* CALLED: within the filter. QUEUING: a write has passed the filter, and KVM has not put it into the ring yet. */
 enum phase { IN_GUEST, CALLED, QUEUING, LEAVING, RETURNED, IN_VMM, PERFORMED };
@@ -55,40 +46,9 @@ static struct sim {
 
 static struct { u64 answered, time, punted, ring_full; } sim_count;
 
-static void sim_log(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+#include "sim.h"
 
-static void sim_log(const char *fmt, ...)
-{
-	va_list ap;
-
-	if (!sim.trace)
-		return;
-	printf("# %10.3f us  ", (double)(sim_now - 1000 * MS) / US);
-	va_start(ap, fmt);
-	vprintf(fmt, ap);
-	va_end(ap);
-	printf("\n");
-}
-
-#define sim_fail(fmt, ...) \
-	do { \
-		if (!sim.failure[0]) { \
-			snprintf(sim.failure, sizeof(sim.failure), fmt, ##__VA_ARGS__); \
-			sim_log("FAILS: %s", sim.failure); \
-		} \
-	} while (0)
-
-/* What the module wants of the rest of the kernel. */
-void sim_spin(void) {}
-void sim_cost(u64 ns) { (void)ns; }
-void iofilter_dev_gone(struct iofilter_dev *d) { (void)d; }
 void iofilter_moved(struct iofilter *f, u64 now) { (void)f, (void)now; }
-
-bool sim_delay(u64 ns)
-{
-	sim_now += ns;
-	return false;
-}
 
 static u64 sim_clock(void *unused)
 {
@@ -126,21 +86,10 @@ static void sim_begin(int vcpus)
 		iofilter_slots_free(&sim.f);
 	memset(&sim, 0, sizeof(sim));
 	sim.trace = trace;
-	sim_now = 1000 * MS;
+	sim_create_vcpus(vcpus);
 	sim.wall = WALL;
-	sim.kvm.max_vcpus = sim.kvm.created_vcpus = vcpus;
-	sim.kvm.vcpus = sim.kvm_vcpus;
-	for (i = 0; i < vcpus; i++) {
-		struct kvm_vcpu *k = &sim.vcpus[i].kvm;
-
-		sim.kvm_vcpus[i] = k;
-		k->kvm = &sim.kvm;
-		k->vcpu_idx = i;
-		k->run = &sim.vcpus[i].run;
-		k->arch.pio_data = sim.vcpus[i].page;
-		k->wants_to_run = true;
-		k->mode = IN_GUEST_MODE;
-	}
+	for (i = 0; i < vcpus; i++)
+		sim.vcpus[i].kvm.mode = IN_GUEST_MODE;
 	sim.device.clock = sim_clock;
 	rtc_power_on(&sim.device, sim_clock(NULL) / IOFILTER_NSEC_PER_SEC);
 	for (i = 0x0e; i < 0x80; i++)
@@ -268,14 +217,6 @@ static void sim_other(int n)
 	v->count = v->run.io.count = v->kvm.arch.pio.count = 1;
 	v->run.io.direction = KVM_EXIT_IO_IN;
 	v->phase = LEAVING;
-}
-
-static void sim_signal(int n)
-{
-	struct vcpu *v = &sim.vcpus[n];
-
-	v->kvm.stat.exits++;
-	v->kvm.stat.fpu_reload++;
 }
 
 /* As QEMU cuts accesses: by alignment, then into bytes. */
