@@ -197,9 +197,10 @@ static struct iofilter *iofilter_alloc(const struct kvm_iofilter_ops *ops, struc
 /*
  * A link is being created, under BPF's update_mutex. @kdata's descriptors are looked up in the creator's file table.
  *
- * Return: 0; -EPERM without CAP_BPF and CAP_PERFMON; -EBADF, -EINVAL: vm_fd is no VM, or one of eventfds no eventfd; -EEXIST: the VM has a filter of this
- * name or on one of these ranges; -EBUSY: a range of ours or of another device could no longer be reached;
- * -EADDRINUSE: F_ALONE, and the kernel has a device there; -ENXIO: F_PIT, and the kernel has no PIT; -ENOSPC: too many devices on the bus; -ENOMEM.
+ * Return: 0; -EPERM without CAP_BPF and CAP_PERFMON; -EBADF, -EINVAL: vm_fd is no VM, or one of eventfds no eventfd; -EEXIST: the
+ * VM has a filter of this name or on one of these ranges; -EBUSY: a range of ours or of another device could no longer be reached;
+ * -EADDRINUSE: F_ALONE, and the kernel has a device there; -ENXIO: F_PIT, and the kernel has no PIT; -ENOSPC: too many devices on the
+ * bus; -ENOMEM.
  */
 int iofilter_reg(void *kdata, struct bpf_link *link)
 {
@@ -335,8 +336,8 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 }
 
 /*
- * Swap the ops under a live link. The new ones must watch the same ranges of the same VM; eventfds stay those of the attach. When this returns, no access runs the
- * old programs any more.
+ * Swap the ops under a live link. The new ones must watch the same ranges of the same VM; eventfds stay those of the attach. When this
+ * returns, no access runs the old programs any more.
  */
 int iofilter_update(void *kdata, void *old_kdata, struct bpf_link *link)
 {

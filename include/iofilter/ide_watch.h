@@ -155,8 +155,9 @@ static inline enum iofilter_verdict ide_status(struct ide_watch *w, __u32 reg, i
 		if (w->armed && ide_nien(w, 0) && line == 0)
 			return IOFILTER_ANSWERED;
 		/* Nobody can know how long it takes, unless he is shown; but it does look, if there is such a block. */
-		if (reg != IDE_ALT_STATUS || !w->armed || (w->reading && IOFILTER_CLAUSE(IDE_READING)) || (w->told && IOFILTER_CLAUSE(IDE_ONCE)) || !ide_nien(w, IDE_CTL_NIEN) ||
-		    !w->by_lba || !block || (w->sector + block > w->end[unit] && IOFILTER_CLAUSE(IDE_END)))
+		if (reg != IDE_ALT_STATUS || !w->armed || (w->reading && IOFILTER_CLAUSE(IDE_READING)) ||
+		    (w->told && IOFILTER_CLAUSE(IDE_ONCE)) || !ide_nien(w, IDE_CTL_NIEN) || !w->by_lba || !block ||
+		    (w->sector + block > w->end[unit] && IOFILTER_CLAUSE(IDE_END)))
 			return IOFILTER_PUNT_VOLATILE;
 		w->told = 1;
 		return IOFILTER_ANSWERED;

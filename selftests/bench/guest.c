@@ -189,17 +189,6 @@ static void put_fields(char what, const uint32_t *v, int n)
 	put_char('\n');
 }
 
-static uint32_t get_hex(const char **s)
-{
-	uint32_t n = 0;
-
-	while (**s == ' ')
-		(*s)++;
-	for (; **s && **s != ' '; (*s)++)
-		n = n * 16 + (**s <= '9' ? **s - '0' : **s - 'a' + 10);
-	return n;
-}
-
 /* 0x30 of a control word: low byte, high byte, or both. */
 static void load_pit(uint8_t word)
 {

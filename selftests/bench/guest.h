@@ -73,4 +73,16 @@ static inline uint32_t median(uint32_t *v, int n)
 	return v[n / 2];
 }
 
+/* The next number of a line. */
+static inline uint32_t get_hex(const char **s)
+{
+	uint32_t n = 0;
+
+	while (**s == ' ')
+		(*s)++;
+	for (; **s && **s != ' '; (*s)++)
+		n = n * 16 + (**s <= '9' ? **s - '0' : **s - 'a' + 10);
+	return n;
+}
+
 #endif /* SELFTESTS_BENCH_GUEST_H */

@@ -220,17 +220,6 @@ static void put_fixed(uint32_t n)
 		put_char('0' + n / unit % 10);
 }
 
-static uint32_t get_hex(const char **s)
-{
-	uint32_t n = 0;
-
-	while (**s == ' ')
-		(*s)++;
-	for (; **s && **s != ' '; (*s)++)
-		n = n * 16 + (**s <= '9' ? **s - '0' : **s - 'a' + 10);
-	return n;
-}
-
 static void run(const char *s)
 {
 	static uint32_t took[MOST_TIMES];
