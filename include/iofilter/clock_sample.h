@@ -233,8 +233,8 @@ static inline int iofilter_clock_odd(struct iofilter_clock *clk)
 static inline __attribute__((__always_inline__)) void iofilter_clock_sample(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus,
 									     __u64 t0, __u64 t1, __u64 val, __u32 vcpu)
 {
-	int narrow, signed_move;
-	__u64 ticks;
+	int narrow, moved, anew, signed_move;
+	__u64 ticks, settled;
 	__s64 lo, hi;
 
 	clk->samples++;
@@ -254,21 +254,31 @@ static inline __attribute__((__always_inline__)) void iofilter_clock_sample(stru
 	hi = iofilter_ticks_to_ns(ticks + 1, clk->freq) - t0;
 
 	/* Before the bounds: whoever sees a bound that this sample raised must answer for no earlier time than t1. */
+	settled = clk->settled_at;
 	if (IOFILTER_CLAUSE(SETTLED))
-		iofilter_store(clk->settled_at, iofilter_max(clk->settled_at, t1));
+		iofilter_store(clk->settled_at, iofilter_max(settled, t1));
 	iofilter_barrier();
 
-	if (!clk->bounded) {
-		iofilter_clock_move(clk, vcpus, t1, lo, hi);
-		clk->moves--;
-		clk->bounded = 1;
-	} else if (lo > clk->hi + IOFILTER_TOLERANCE_NS || hi + IOFILTER_TOLERANCE_NS < clk->lo) {
+	moved = clk->bounded && (lo > clk->hi + IOFILTER_TOLERANCE_NS || hi + IOFILTER_TOLERANCE_NS < clk->lo);
+	/*
+	 * Bounds that a wide sample has made may hide a stop of the VM: O moves from one end of them to just below the other, where the
+	 * samples after it still touch them. From such bounds nobody was answered, so a narrow sample takes their place. They order
+	 * the answers that made them no more: one that is newer than all of those must do that.
+	 */
+	anew = IOFILTER_CLAUSE(ANEW) && narrow && clk->bounded && !moved && clk->hi - clk->lo > (__s64)clk->bracket;
+	if (anew)
+		clk->need = iofilter_max(clk->need, settled);
+	if (moved) {
 		signed_move = t1 - iofilter_load(clk->sign_at) < 4 * clk->expiry;
 		if (!signed_move && narrow)
 			iofilter_clock_unsigned_move(clk, t1, lo > clk->hi ? 1 : -1);
 		if (clk->proof == IOFILTER_FUSED)
 			return;
+	}
+	if (moved || anew || !clk->bounded) {
 		iofilter_clock_move(clk, vcpus, t1, lo, hi);
+		clk->moves -= !moved;
+		clk->bounded = 1;
 	} else {
 		if (lo > clk->lo)
 			iofilter_store(clk->lo, lo);

@@ -94,6 +94,13 @@ static const struct {
 		ANSWER(1, 500, 494.6, 495), S(0, 501, 505, 302), L(506), PUNT(1, 507, 0, BUSY, 180, 195) } },
 	{ "a move that only a wide sample shows is no proof", {
 		S(0, 1000, 1500, -5000), PUNT(1, 1501, 0, BUSY, 0, 2 * E), S(0, 1510, 1515, -4490), ANSWER(1, 1516, -4490, -4484) } },
+	/* O is -6001, but the sample says no more than [-6500, -6000]; then it is -6501, and the next one says [-6503, -6498]. */
+	{ "known by a wide sample only, and stopped for as long as that took: its bounds are not believed", {
+		S(0, 1000, 1500, -5000), PUNT(0, 2100, 590, BUSY, 0, 2 * E), S(0, 2100, 2105, -4398), ANSWER(0, 2106, -4398, -4395),
+		ANSWER(1, 2107, -4397, -4394) } },
+	{ "known by a wide sample only: what it showed is not undercut by a narrow one that was read before it", {
+		S(0, 1000, 1500, -4502), S(1, 1480, 1510, -4516), PUNT(2, 1511, 0, BUSY, 0, 2 * E), S(2, 1511, 1516, -4488),
+		ANSWER(1, 1516, -4489, -4485) } },
 	{ "floor: passed by one, it is gone; passed by none, the next move keeps it", {
 		ANSWER(1, 500, 494.6, 495), S(0, 501, 505, 302), S(0, 510, 515, 800), S(0, 520, 525, 321),
 		PUNT(1, 526, 0, FLOOR, 165, 176), ANSWER(1, 800, 595, 600), S(0, 801, 806, 590), PUNT(2, 807, 0, FLOOR, 0.5, 12) } },

@@ -52,6 +52,11 @@ const struct chain_case chain_cases[] = {
 	{ "T8 a punt that was held up for longer than the VM was stopped confirms nothing", 1, 0, {
 		IN(A, 10), USER(A, 20), CLOCK(T_FREEZE, 25), CLOCK(T_THAW, 325), BACK(A, 326), OUT(A, 330), VMM(A, 1500), GOT(A, 1502),
 		OUT(A, 1510) } },
+	{ "T8 .. and one that took as long as the VM is stopped next leaves no bounds to those after it", 1, 0, {
+		IN(A, 10), USER(A, 20), CLOCK(T_FREEZE, 25), CLOCK(T_THAW, 1025), BACK(A, 1026), OUT(A, 1030), VMM(A, 1500), GOT(A, 3000),
+		OUT(A, 3001), VMM(A, 3002), USER(A, 3003), CLOCK(T_FREEZE, 3005), CLOCK(T_THAW, 4507), BACK(A, 4508), OUT(A, 4520),
+		VMM(A, 9000), GOT(A, 9002), OUT(A, 9005), VMM(A, 9007), GOT(A, 9009), ANY(A, 9010), VMM(A, 9012), GOT(A, 9014),
+		IN(A, 9015), CHECK(MOVES, 1, 1) } },
 	{ "T9 frozen at 1000, answered until 1150, kicked, resumed at 9000", 2, 0, {
 		TRIP(B, 990), IN(B, 995), CLOCK(T_FREEZE, 1000), AT_LEAST(B, 1150, 1140), USER(B, 1160), CLOCK(T_THAW, 9000), BACK(B, 9001),
 		SLEEPS(B, 9002, 145, 250), VMM(B, 9003), GOT(B, 9010) } },

@@ -330,6 +330,32 @@ static void too_long(void)
 	}
 }
 
+/*
+ * The clock is known from an answer that took long, and then the VM is stopped for as long: where the bounds from before end, those from
+ * after it begin. The two touch although the clock is behind what they have in common.
+ */
+static void stopped_as_long(void)
+{
+	u64 ns;
+	int i;
+
+	for (ns = 990 * US; ns < 1010 * US && !sim.failure[0]; ns += 100) {
+		sim_begin(1);
+		sim.device.counter = 0x280000000ULL;
+		device_write(&sim.device, HPET_GEN_CONF, HPET_ENABLE_CNF, 4);
+		sim_access(0, false, HPET_MAIN_CNT, 0, 8, false);
+		while (sim.vcpus[0].phase != PERFORMED)
+			sim_step(0);
+		sim_now += 1000 * US;
+		sim_step(0);
+		sim_whole(0, false, HPET_STATUS, 0, 4, false);
+		sim_pause(ns, STOP, 0);
+		for (i = 0; i < 4; i++)
+			sim_whole(0, false, HPET_MAIN_CNT, 0, 8, false);
+		WANT(answers(0, HPET_MAIN_CNT, 8));
+	}
+}
+
 /* While it is being written, and until the proof is new, nobody is answered. */
 static void written(void)
 {
@@ -510,6 +536,7 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
 	{ "T21 the wrap between two halves", halves },
 	{ "the high half is learnt late, and again after a pause", high_half_late },
 	{ "an answer that took too long", too_long },
+	{ "stopped for as long as an answer took", stopped_as_long },
 	{ "written", written },
 	{ "written, and not settled at once", written_unsettled },
 	{ "written and read", written_and_read },

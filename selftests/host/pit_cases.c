@@ -7,6 +7,7 @@
 static struct iofilter_pit *pit;
 static struct pit vmm;
 static uint64_t now;
+static uint64_t away; /* that the vCPU was out of KVM before its next access */
 
 static __u64 clock_now(void *arg)
 {
@@ -27,11 +28,20 @@ static void start(void)
 	pit_power_on(&vmm);
 }
 
+static void was_away(struct kvm_iofilter_req *req)
+{
+	req->away = away;
+	req->flags = away ? KVM_IOFILTER_REQ_AWAY : 0;
+	away = 0;
+}
+
 static int out(int port, uint8_t val, uint64_t took)
 {
 	struct kvm_iofilter_req req = { .now = now, .addr = port, .val = val, .len = 1, .count = 1 };
-	int handled = pit_on_write(pit, &req);
+	int handled;
 
+	was_away(&req);
+	handled = pit_on_write(pit, &req);
 	if (!handled) {
 		now += took / 2;
 		pit_port_write(&vmm, port, val);
@@ -47,6 +57,7 @@ static uint8_t in(int port, int *handled)
 	struct kvm_iofilter_req req = { .now = now, .addr = port, .len = 1, .count = 1 };
 	struct kvm_iofilter_sample sample = { .t0 = now, .addr = port, .len = 1 };
 
+	was_away(&req);
 	*handled = pit_on_read(pit, &req);
 	if (!*handled) {
 		now += 2000;
@@ -372,6 +383,32 @@ static void moved(void **state)
 	assert_int_equal(pit->channels[2].clock.fuse, IOFILTER_FUSE_OK);
 }
 
+/* A load that took long, and the VM is stopped for as long: where the bounds from before end, those from after it begin. */
+static void stopped_as_long(void **state)
+{
+	uint16_t val, want;
+	uint64_t ns;
+	int i, handled;
+
+	(void)state;
+	for (ns = 990000; ns < 1010000; ns += 100) {
+		start();
+		known(0);
+		program(0, 2, 60000, 2000000);
+		in(PIT_SYSTEM, &handled);
+		now += ns;
+		vmm.counters[0].count_load_time += ns;
+		away = ns;
+		for (i = 0; i < 20; i++) {
+			want = pit_get_count(&vmm, 0);
+			val = latched(0, &handled);
+			if (handled)
+				assert_in_range(val, want, want + IOFILTER_BRACKET_NS * PIT_HZ / 1000000000 + 1);
+		}
+		assert_true(handled);
+	}
+}
+
 /* While it drains, what has begun is ended and nothing begins. */
 static void drain(void **state)
 {
@@ -407,6 +444,7 @@ int main(void)
 		cmocka_unit_test(mode_1),
 		cmocka_unit_test(missed),
 		cmocka_unit_test(moved),
+		cmocka_unit_test(stopped_as_long),
 		cmocka_unit_test(drain),
 	};
 
