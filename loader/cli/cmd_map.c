@@ -262,13 +262,54 @@ int cmd_map(int argc, char **argv)
 	return m.range.len ? map_new(&args, &m) : map_changed(&args, &m);
 }
 
+static bool there(const struct iofilter_info *infos, int n, const char *name)
+{
+	for (int i = 0; i < n; i++)
+		if (infos[i].end == IOFILTER_ATTACHED && !strcmp(infos[i].device, name))
+			return true;
+	return false;
+}
+
+/* All of them, or none if one is not there. */
+static int unmap(const struct args *args, const __u64 *addrs)
+{
+	struct json_object *list = NULL;
+	char name[KVM_IOFILTER_NAME_LEN];
+	struct iofilter_info *infos;
+	int i, n, ret = EXIT_OK;
+
+	n = iofilter_list(args->pid, &infos);
+	if (n < 0)
+		return refuse();
+	for (i = 0; !ret && i < args->nr_devices; i++) {
+		iofilter_map_name(addrs[i], name);
+		if (!there(infos, n, name))
+			ret = refuse_msg("no map begins at 0x%llx of VM %d ('iofilter status' shows what is there)",
+					 (unsigned long long)addrs[i], args->pid);
+	}
+	free(infos);
+	if (args->json && !ret)
+		list = json_object_new_array();
+	for (i = 0; !ret && i < args->nr_devices; i++) {
+		iofilter_map_name(addrs[i], name);
+		if (iofilter_unmap(args->pid, addrs[i]) < 0)
+			ret = refuse();
+		else if (list)
+			json_object_array_add(list, json_object_new_string(name));
+		else
+			printf("%s: detached from VM %d\n", name, args->pid);
+	}
+	if (list)
+		json_print(list);
+	return ret;
+}
+
 int cmd_unmap(int argc, char **argv)
 {
 	static const struct argp_option unmap_options[] = { ROW_PID, ROW_JSON, { 0 } };
 	struct args args = { .need_pid = true, .takes_devices = true };
-	struct json_object *list = NULL;
-	struct kvm_iofilter_range r[MAX_DEVICES];
-	int i, ret = EXIT_OK;
+	struct kvm_iofilter_range r;
+	__u64 addrs[MAX_DEVICES];
 
 	args_parse(&args, argc, argv, unmap_options, "--pid PID ADDRESS...",
 		   "Remove the counter or constant that begins at ADDRESS, whoever placed it, and its pins. (A table: 'iofilter detach'.)\v"
@@ -277,25 +318,10 @@ int cmd_unmap(int argc, char **argv)
 		refuse_msg("where? give the address at which the map begins");
 		return EXIT_USAGE;
 	}
-	for (i = 0; i < args.nr_devices; i++)
-		if (region(args.devices[i], &r[i]))
+	for (int i = 0; i < args.nr_devices; i++) {
+		if (region(args.devices[i], &r))
 			return EXIT_USAGE;
-	if (args.json)
-		list = json_object_new_array();
-	for (i = 0; !ret && i < args.nr_devices; i++) {
-		char name[KVM_IOFILTER_NAME_LEN];
-
-		if (iofilter_unmap(args.pid, r[i].addr) < 0) {
-			ret = refuse();
-			break;
-		}
-		iofilter_map_name(r[i].addr, name);
-		if (list)
-			json_object_array_add(list, json_object_new_string(name));
-		else
-			printf("%s: detached from VM %d\n", name, args.pid);
+		addrs[i] = r.addr;
 	}
-	if (list)
-		json_print(list);
-	return ret;
+	return unmap(&args, addrs);
 }
