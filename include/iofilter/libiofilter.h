@@ -75,6 +75,7 @@ struct iofilter_opts {
 	/* iofilter_update() with new state: wait so many ms for the guest to end its read sequences; 0: cut them off */
 	unsigned int drain_ms;
 	const struct iofilter_rules *rules; /* of device "table" */
+	const struct iofilter_map_opts *map; /* of device "map" */
 	int eventfds[KVM_IOFILTER_EVENTFDS]; /* that the program signals (iofilter/ops.h), of this process; 0: none */
 };
 
@@ -200,6 +201,18 @@ struct iofilter_info {
 	/* A table: of the above only verdicts, reads, addr and absence. */
 	__u32 rules;
 	__u64 forgotten; /* how often what the guest's writes have told became unknown */
+
+	/* A map, at this moment: of the above only verdicts, reads, addr and width. */
+	__u32 map;	 /* enum iofilter_map_kind; 0: it is none */
+	__u32 running;
+	__u64 value;
+	__u64 freq;	 /* Hz; 0: .. */
+	__u64 divider;	 /* .. a tick takes so many ns */
+	__u64 reload;	 /* 0: none */
+	__u64 compare;
+	__u32 alarm;	 /* enum iofilter_map_alarm */
+	__u64 alarms;	 /* that have come since the attach */
+	__u64 alarm_in;	 /* ns until the next one; 0: none comes unless something is changed */
 };
 
 /*
@@ -273,6 +286,9 @@ struct iofilter_table;
 const struct iofilter_table *iofilter_rules_table(const struct iofilter_rules *rules);
 const struct kvm_iofilter_range *iofilter_rules_ranges(const struct iofilter_rules *rules, __u32 *nr);
 
+/* Are all addresses that the rules name within @range? EINVAL: iofilter_error() says which are not. */
+int iofilter_rules_within(const struct iofilter_rules *rules, const struct kvm_iofilter_range *range);
+
 /*
  * Swap the rules of an attached table: an access of the guest meets the old ones or the new ones, which begin with nothing known.
  * EINVAL: they are for other addresses; EBUSY: slots that the VMM has not seen, for @drain_ms; then nothing has changed.
@@ -281,6 +297,80 @@ int iofilter_table_replace(pid_t pid, const struct iofilter_rules *rules, unsign
 
 /* A copy of an attached table at this moment, names and lines included; free() it. */
 int iofilter_table_get(pid_t pid, struct iofilter_table **copy);
+
+/* --- maps: a counter or a constant where the VMM has no device --- */
+
+/* Which members of struct iofilter_map_opts mean something. */
+enum iofilter_map_field {
+	IOFILTER_MAP_FREQ = 1 << 0,
+	IOFILTER_MAP_DIVIDER = 1 << 1,
+	IOFILTER_MAP_WIDTH = 1 << 2,
+	IOFILTER_MAP_RELOAD = 1 << 3,
+	IOFILTER_MAP_VALUE = 1 << 4,
+	IOFILTER_MAP_OFFSET = 1 << 5,
+	IOFILTER_MAP_RUN = 1 << 6,
+	IOFILTER_MAP_COMPARE = 1 << 7,
+	IOFILTER_MAP_ALARM = 1 << 8,
+};
+
+/*
+ * Of a new map, with iofilter_attach(pid, "map", ..) and iofilter_opts.map; or what to change of one that is there, when range and kind are
+ * not looked at.
+ *
+ * A counter wants a frequency or a divider. What is not given: as wide as its region, no reload, CLOCK_MONOTONIC's own ticks (an
+ * offset of 0), running, compare value 0, no alarm. A change leaves the rest as it is: a counter whose frequency is changed goes on
+ * from where it is.
+ */
+struct iofilter_map_opts {
+	size_t size;  /* sizeof(struct iofilter_map_opts) */
+	struct kvm_iofilter_range range; /* 1 to 8 bytes; of memory, at 0x10000 or above */
+	__u32 kind;   /* enum iofilter_map_kind (iofilter/map.h) */
+	__u32 fields; /* enum iofilter_map_field */
+	__u64 freq;    /* Hz, up to 4e9 */
+	__u64 divider; /* instead: ns that a tick takes, up to 1e18 */
+	__u32 width;   /* bits, 1 .. 64 */
+	__u32 run;     /* 0: it stands */
+	__u64 reload;  /* counts modulo this; 0: modulo 2^width */
+	__u64 value;   /* what it shows, from the moment of the call on; all that a constant has */
+	__s64 offset;  /* instead: the ticks of CLOCK_MONOTONIC and so many */
+	__u64 compare; /* the alarm comes when it counts to this. To be set to it is no alarm */
+	__u32 alarm;   /* enum iofilter_map_alarm. ONCE arms it anew */
+	__u32 pad;
+};
+
+/*
+ * A VM's maps are devices of their own for all other functions, each by the name that it has from its address, "map-608"; this writes it
+ * to @name. An address below 0x10000 is a port.
+ */
+void iofilter_map_name(__u64 addr, char name[KVM_IOFILTER_NAME_LEN]);
+
+/*
+ * Change a map, by handle or by the VM's pid and the address at which it begins. All of @change is one step: each read of the guest sees
+ * what was before or what is after. And no read sees more of the old than an earlier one has: a counter that is stopped stands where
+ * it was at a moment not before any answer given.
+ *
+ * EINVAL: something is out of range; nothing has changed then. EBUSY: another thread or process is changing it and does not end.
+ */
+int iofilter_map(struct iofilter *f, const struct iofilter_map_opts *change);
+int iofilter_map_set(pid_t pid, __u64 addr, const struct iofilter_map_opts *change);
+
+/* Detach the map that begins at @addr. */
+int iofilter_unmap(pid_t pid, __u64 addr);
+
+/*
+ * The alarm of a map that this process has attached. The descriptor is for poll(): POLLIN when an alarm may have come. It is made by
+ * the first call, waits for alarms that come after that, and is iofilter_close()'s to close; it must not be read. -1: there is none, see
+ * iofilter_error().
+ *
+ * iofilter_alarm_read() tells how many have come since it was last called, and arms the descriptor for the next, whose time is
+ * computed from the counter itself: what the caller is late adds nothing to it. 0 is no error: the counter was changed, whoever did
+ * it, and the descriptor is armed for what it does now. An alarm that has come is not lost by a change or a detach, however late it is read.
+ *
+ * Both belong to the thread that @f belongs to. A descriptor does not survive a fork(): the child makes its own with its first call
+ * only if the parent has made none.
+ */
+int iofilter_alarm_fd(struct iofilter *f);
+int iofilter_alarm_read(struct iofilter *f, __u64 *alarms);
 
 /* Remove the pins whose filter is gone. Return: how many. */
 int iofilter_clean(void);

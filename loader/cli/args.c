@@ -61,11 +61,11 @@ static void timing(struct args *a, const char *s)
 
 static void add_device(struct args *a, const char *name)
 {
-	if (!a->takes_devices)
+	if (!a->takes_devices && !a->takes_words)
 		usage(a, "'%s' is one argument too many", name);
 	if (a->nr_devices == MAX_DEVICES)
-		usage(a, "more than %d devices", MAX_DEVICES);
-	for (int i = 0; i < a->nr_devices; i++)
+		usage(a, "more than %d %s", MAX_DEVICES, a->takes_words ? "arguments" : "devices");
+	for (int i = 0; !a->takes_words && i < a->nr_devices; i++)
 		if (!strcmp(a->devices[i], name))
 			usage(a, "device '%s' is named twice", name);
 	a->devices[a->nr_devices++] = name;

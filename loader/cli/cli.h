@@ -36,6 +36,8 @@ struct args {
 	unsigned int drain_ms;
 	struct iofilter_opts opts;
 	bool takes_devices;
+	bool takes_words; /* in their place: anything, also twice */
+	bool alarm; /* in the foreground: print a line whenever the map's alarm comes */
 	const char *devices[MAX_DEVICES];
 	int nr_devices;
 };
@@ -90,6 +92,8 @@ int cmd_update(int argc, char **argv);
 int cmd_clock(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_table(int argc, char **argv);
+int cmd_map(int argc, char **argv);
+int cmd_unmap(int argc, char **argv);
 int cmd_features(int argc, char **argv);
 int cmd_clean(int argc, char **argv);
 

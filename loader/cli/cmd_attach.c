@@ -160,18 +160,53 @@ static void say_ended(struct run *r, struct iofilter *f)
 	iofilter_stop(f, 0);
 }
 
+/* The map that was attached counts to its compare value. Return: 0, or -1: the reason is printed. */
+static int say_alarm(const struct run *r)
+{
+	struct json_object *o;
+	__u64 n;
+
+	if (iofilter_alarm_read(r->f[0], &n)) {
+		refuse();
+		return -1;
+	}
+	if (!n)
+		return 0;
+	if (!r->args->json) {
+		printf("%s: alarm of VM %d: %llu\n", iofilter_device(r->f[0]), r->vm.pid, (unsigned long long)n);
+		return fflush(stdout);
+	}
+	o = json_object_new_object();
+	json_object_object_add(o, "event", json_object_new_string("alarm"));
+	json_object_object_add(o, "pid", json_object_new_int(r->vm.pid));
+	json_object_object_add(o, "device", json_object_new_string(iofilter_device(r->f[0])));
+	json_add_u64(o, "alarms", n);
+	return json_print(o) ? -1 : 0;
+}
+
 /* Until a signal, or until every filter is gone. */
 static int stay(struct run *r, int signals)
 {
-	struct pollfd fds[MAX_DEVICES + 1];
-	int i, left = r->n;
+	/* A descriptor of -1 is not looked at. */
+	struct pollfd fds[MAX_DEVICES + 2];
+	int i, left = r->n, alarm = -1;
 
+	if (r->args->alarm && !r->quiet) {
+		alarm = iofilter_alarm_fd(r->f[0]);
+		if (alarm < 0) {
+			stop_all(r, false);
+			return refuse();
+		}
+	}
 	fds[r->n] = (struct pollfd){ .fd = signals, .events = POLLIN };
+	fds[r->n + 1] = (struct pollfd){ .fd = alarm, .events = POLLIN };
 	for (i = 0; i < r->n; i++)
 		fds[i] = (struct pollfd){ .fd = iofilter_fd(r->f[i]) };
 	while (left) {
-		if (poll(fds, r->n + 1, -1) < 0 && errno != EINTR)
+		if (poll(fds, r->n + 2, -1) < 0 && errno != EINTR)
 			return refuse_msg("poll: %s", strerror(errno));
+		if (fds[r->n + 1].revents && say_alarm(r))
+			fds[r->n + 1].fd = -1;
 		if (fds[r->n].revents) {
 			if (!r->args->pin)
 				stop_all(r, true);

@@ -15,21 +15,27 @@ static bool attached(const struct iofilter_info *infos, int n, const char *devic
 	return false;
 }
 
-/* Which devices: those named, or all. Nothing is detached if one of those named is not attached. */
-static int choose(struct args *args, const struct iofilter_info *infos, int n)
+/*
+ * Which devices: those named, or all, of which there may be more than one can name. Nothing is detached if one of those named is not
+ * attached. Return: how many, or 0 and the reason is printed.
+ */
+static int choose(const struct args *args, const struct iofilter_info *infos, int n, const char **names)
 {
-	int i;
+	int i, nr = 0;
 
-	for (i = 0; i < args->nr_devices; i++)
-		if (!attached(infos, n, args->devices[i]))
-			return refuse_msg("%s is not attached to VM %d ('iofilter status' shows what is)",
-					  args->devices[i], args->pid);
-	if (args->nr_devices)
-		return EXIT_OK;
-	for (i = 0; i < n && args->nr_devices < MAX_DEVICES; i++)
+	for (i = 0; i < args->nr_devices; i++) {
+		if (!attached(infos, n, args->devices[i])) {
+			refuse_msg("%s is not attached to VM %d ('iofilter status' shows what is)", args->devices[i], args->pid);
+			return 0;
+		}
+		names[nr++] = args->devices[i];
+	}
+	for (i = 0; !args->nr_devices && i < n; i++)
 		if (infos[i].end == IOFILTER_ATTACHED)
-			args->devices[args->nr_devices++] = infos[i].device;
-	return args->nr_devices ? EXIT_OK : refuse_msg("nothing is attached to process %d", args->pid);
+			names[nr++] = infos[i].device;
+	if (!nr)
+		refuse_msg("nothing is attached to process %d", args->pid);
+	return nr;
 }
 
 int cmd_detach(int argc, char **argv)
@@ -37,7 +43,8 @@ int cmd_detach(int argc, char **argv)
 	struct args args = { .need_pid = true, .takes_devices = true };
 	struct json_object *list = NULL;
 	struct iofilter_info *infos;
-	int i, n, ret, cut;
+	int i, n, nr, ret = EXIT_OK, cut;
+	const char **names;
 
 	args_parse(&args, argc, argv, options, "--pid PID [DEVICE...]",
 		   "Detach devices from a VM, all without DEVICE, whoever attached them, and remove their pins.\v"
@@ -47,24 +54,28 @@ int cmd_detach(int argc, char **argv)
 	n = iofilter_list(args.pid, &infos);
 	if (n < 0)
 		return refuse();
-	ret = choose(&args, infos, n);
-	if (args.json && !ret)
+	names = calloc(n + MAX_DEVICES, sizeof(*names));
+	nr = names ? choose(&args, infos, n, names) : 0;
+	if (!nr)
+		ret = EXIT_REFUSED;
+	else if (args.json)
 		list = json_object_new_array();
-	for (i = 0; !ret && i < args.nr_devices; i++) {
-		cut = iofilter_detach(args.pid, args.devices[i], args.drain_ms);
+	for (i = 0; i < nr; i++) {
+		cut = iofilter_detach(args.pid, names[i], args.drain_ms);
 		if (cut < 0) {
 			ret = refuse();
 			break;
 		}
 		if (cut)
-			warn_cut(args.devices[i], args.pid, cut);
+			warn_cut(names[i], args.pid, cut);
 		if (list)
-			json_object_array_add(list, json_object_new_string(args.devices[i]));
+			json_object_array_add(list, json_object_new_string(names[i]));
 		else
-			printf("%s: detached from VM %d\n", args.devices[i], args.pid);
+			printf("%s: detached from VM %d\n", names[i], args.pid);
 	}
 	if (list)
 		json_print(list);
+	free(names);
 	free(infos);
 	return ret;
 }

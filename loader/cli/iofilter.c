@@ -16,6 +16,8 @@ static const struct {
 	{ "status", cmd_status, "what is answered, what is punted and why" },
 	{ "clock", cmd_clock, "stop and start a device's clock, or set it exactly" },
 	{ "table", cmd_table, "rules for accesses, from a file: check, load, replace, show" },
+	{ "map", cmd_map, "a counter, a constant or a table where the VMM has no device" },
+	{ "unmap", cmd_unmap, "remove it" },
 	{ "features", cmd_features, "what this host has of what is needed" },
 	{ "clean", cmd_clean, "remove the pins of filters that are gone" },
 };

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The status of attached devices as JSON. All times are ns. */
+#include <iofilter/map.h>
 #include "cli.h"
 
 const char *fuse_str(__u32 fuse)
@@ -138,6 +139,26 @@ static struct json_object *channels_json(const struct iofilter_info *i)
 	return list;
 }
 
+static struct json_object *map_json(const struct iofilter_info *i)
+{
+	static const char *const when[] = { "off", "once", "periodic" };
+	struct json_object *o = json_object_new_object();
+
+	json_object_object_add(o, "kind", json_object_new_string(i->map == IOFILTER_MAP_CONST ? "const" : "counter"));
+	json_add_u64(o, "value", i->value);
+	if (i->map == IOFILTER_MAP_CONST)
+		return o;
+	json_object_object_add(o, "running", json_object_new_boolean(i->running));
+	json_object_object_add(o, "freq", i->freq ? json_object_new_uint64(i->freq) : NULL);
+	json_object_object_add(o, "divider", i->divider ? json_object_new_uint64(i->divider) : NULL);
+	json_add_u64(o, "reload", i->reload);
+	json_add_u64(o, "compare", i->compare);
+	json_object_object_add(o, "alarm", json_object_new_string(i->alarm < 3 ? when[i->alarm] : "unknown"));
+	json_object_object_add(o, "alarm_in", i->alarm_in ? json_object_new_uint64(i->alarm_in) : NULL);
+	json_add_u64(o, "alarms", i->alarms);
+	return o;
+}
+
 struct json_object *status_json(const struct iofilter_info *infos, int n)
 {
 	static const char *const names[] = IOFILTER_VERDICT_NAMES;
@@ -171,6 +192,8 @@ struct json_object *status_json(const struct iofilter_info *infos, int n)
 				json_add_u64(o, "rules", i->rules);
 				json_add_u64(o, "forgotten", i->forgotten);
 				json_add_u64(o, "absence", i->absence);
+			} else if (i->map) {
+				json_object_object_add(o, "map", map_json(i));
 			} else if (i->drive) {
 				json_object_object_add(o, "channel", drive_json(i));
 			} else if (i->no_clock) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <iofilter/map.h>
 #include "cli.h"
 
 static const char *age(__u64 s, char *buf, size_t size)
@@ -132,6 +133,28 @@ static void print_registers(const struct iofilter_info *i)
 	print_times(i);
 }
 
+static void print_map(const struct iofilter_info *i)
+{
+	static const char *const when[] = { "off", "once", "periodic" };
+
+	if (i->map == IOFILTER_MAP_CONST) {
+		printf("    constant  0x%llx\n", (unsigned long long)i->value);
+		return;
+	}
+	printf("    counter   %u bits, ", i->width);
+	if (i->freq)
+		printf("%llu Hz", (unsigned long long)i->freq);
+	else
+		printf("a tick in %llu ns", (unsigned long long)i->divider);
+	if (i->reload)
+		printf(", modulo %llu", (unsigned long long)i->reload);
+	printf("; %s at 0x%llx\n", i->running ? "it is" : "stopped", (unsigned long long)i->value);
+	printf("    alarm     %s, at 0x%llx; ", i->alarm < 3 ? when[i->alarm] : "unknown", (unsigned long long)i->compare);
+	if (i->alarm_in)
+		printf("in %.3f us; ", us(i->alarm_in));
+	printf("%llu so far\n", (unsigned long long)i->alarms);
+}
+
 static void print_state(const struct iofilter_info *i)
 {
 	char whose[32] = "";
@@ -140,6 +163,10 @@ static void print_state(const struct iofilter_info *i)
 	if (i->rules) {
 		printf("    rules     %u ('iofilter table show' lists them); what writes told was forgotten %llu times; absence %.0f us\n",
 		       i->rules, (unsigned long long)i->forgotten, us(i->absence));
+		return;
+	}
+	if (i->map) {
+		print_map(i);
 		return;
 	}
 	print_channels(i);

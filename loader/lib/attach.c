@@ -12,12 +12,11 @@ struct iofilter {
 	__u32 link_id;
 	pid_t pid;
 	bool pinned;
+	struct map_alarm *alarm;
 };
 
-static int link_fail(int err, const char *device, pid_t pid)
+static int link_fail(int err, const struct device *d, const char *device, pid_t pid)
 {
-	const struct device *d = device_find(device);
-
 	switch (err) {
 	case -EEXIST:
 		return lib_fail(err, "%s, or a filter on the same addresses, is already attached to VM %d", device,
@@ -109,7 +108,7 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 		return err;
 	f->link_fd = bpf_link_create(f->o.ops_fd, 0, BPF_STRUCT_OPS, NULL);
 	if (f->link_fd < 0)
-		return link_fail(f->link_fd, f->o.ops.name, f->pid);
+		return link_fail(f->link_fd, f->o.device, f->o.ops.name, f->pid);
 	link_map_id(f->link_fd, &f->link_id);
 	return 0;
 }
@@ -168,6 +167,11 @@ __u32 iofilter_link_id(const struct iofilter *f)
 void *iofilter_state(const struct iofilter *f)
 {
 	return f->o.state;
+}
+
+struct map_alarm **attach_alarm(struct iofilter *f)
+{
+	return &f->alarm;
 }
 
 int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value)
@@ -236,6 +240,7 @@ void iofilter_close(struct iofilter *f)
 	if (!f)
 		return;
 	close_fd(f->link_fd);
+	map_alarm_end(f);
 	object_close(&f->o);
 	free(f);
 }
@@ -297,6 +302,7 @@ static int swap(struct object *o, const struct found *f, const char *device, con
 
 int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts)
 {
+	char program[KVM_IOFILTER_NAME_LEN];
 	struct iofilter_info old = {};
 	struct iofilter_opts copy;
 	struct object o;
@@ -316,11 +322,15 @@ int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *o
 		info_from_state(&old, f.state_fd);
 	if (!copy.width)
 		copy.width = old.width;
-	kept = object_open(&o, device, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
+	find_device(&f, program);
+	kept = object_open(&o, program, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
 	if (kept < 0) {
 		find_release(&f);
 		return kept;
 	}
+	/* A program whose filters each have a name of their own. */
+	if (!strcmp(o.ops.name, program))
+		memcpy(o.ops.name, f.ops.name, sizeof(o.ops.name));
 	if (!kept && drain_state(f.state_fd, copy.drain_ms) && copy.drain_ms)
 		err = lib_fail(-EBUSY, "%s: the guest does not end what it has begun to read; try again, or cut it off (--drain 0)",
 			       device);

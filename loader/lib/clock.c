@@ -54,6 +54,8 @@ static int change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 of
 
 	if (c->pit)
 		return pit_clock_set(c->pit, op);
+	if (c->map)
+		return map_clock_set(c->map, op, offset);
 	while ((err = apply(c, op, offset)) == -EBUSY) {
 		if (++tries == WRITER_DEAD_MS)
 			__sync_lock_test_and_set(&c->clk->writer, 0);
@@ -97,6 +99,7 @@ int clock_change(const struct device *d, void *state, enum iofilter_clock_op op,
 
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
 {
+	char program[KVM_IOFILTER_NAME_LEN];
 	const struct device *d;
 	struct iofilter_head *head;
 	struct found f;
@@ -107,7 +110,8 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 		return err;
 	if (!err)
 		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
-	d = device_find(f.ops.name);
+	find_device(&f, program);
+	d = device_find(program);
 	if (!d || !d->clock || f.state_fd < 0) {
 		find_release(&f);
 		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);

@@ -7,6 +7,7 @@
 #include "lib.h"
 #include <iofilter/hpet.h>
 #include <iofilter/ide.h>
+#include <iofilter/map.h>
 #include <iofilter/pit.h>
 #include <iofilter/pmtimer.h>
 #include <iofilter/rtc.h>
@@ -14,6 +15,7 @@
 #include <iofilter/table.h>
 #include <hpet.skel.h>
 #include <ide.skel.h>
+#include <map.skel.h>
 #include <pit.skel.h>
 #include <pmtimer.skel.h>
 #include <rtc.skel.h>
@@ -282,6 +284,17 @@ static const struct device devices[] = {
 		.version = IOFILTER_TABLE_VERSION,
 		.state_size = sizeof(struct iofilter_table),
 		.on_request = true,
+	},
+	{
+		.name = "map",
+		.elf = map_bpf__elf_bytes,
+		.configure = map_configure,
+		.describe = map_describe,
+		.clock = map_clock,
+		.version = IOFILTER_MAP_VERSION,
+		.state_size = sizeof(struct iofilter_map),
+		.on_request = true,
+		.taken = "KVM itself has a device, a coalesced zone or an ioeventfd there",
 	},
 };
 

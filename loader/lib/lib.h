@@ -40,6 +40,7 @@ struct clock_ref {
 	struct iofilter_vcpu *vcpus;
 	bool absolute; /* CLOCK_MONOTONIC plus a constant: a VMM can own it. Else the time since something that the guest did */
 	struct iofilter_pit *pit; /* not NULL: all of them at once, as the PIT wants it */
+	struct iofilter_map *map; /* not NULL: the clock is the map itself */
 };
 
 /* device.c */
@@ -88,6 +89,16 @@ void speaker_describe(const void *state, struct iofilter_info *info);
 /* device_ide.c */
 int ide_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
 void ide_describe(const void *state, struct iofilter_info *info);
+
+/* device_map.c */
+int map_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
+void map_describe(const void *state, struct iofilter_info *info);
+bool map_clock(void *state, unsigned int i, struct clock_ref *ref);
+/* map.c. Return: 0, -EALREADY, or -errno with a reason. */
+int map_clock_set(struct iofilter_map *m, enum iofilter_clock_op op, __s64 value);
+void map_alarm_end(struct iofilter *f);
+/* attach.c: what iofilter_alarm_fd() has made for @f, if anything. */
+struct map_alarm **attach_alarm(struct iofilter *f);
 
 /* object.c: programs and maps, loaded but not attached. */
 enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };
@@ -148,6 +159,8 @@ int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg)
 /* Return: 1 and *@f (to be released), or 0 if it is not attached. */
 int find_one(pid_t pid, const char *device, struct found *f);
 void find_release(struct found *f);
+/* The device whose program it is: what head.device says, where that differs from the filter's own name. */
+void find_device(const struct found *f, char name[KVM_IOFILTER_NAME_LEN]);
 
 /* drain.c */
 

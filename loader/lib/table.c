@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* Rule files into the state of a table, and what became of the rules. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +15,10 @@ struct iofilter_rules {
 	struct iofilter_table t;
 	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
 	__u32 nr_ranges;
+	/* Where its groups are. */
+	char file[256];
+	__u32 nr_groups;
+	struct group groups[TABLE_GROUPS];
 };
 
 /* The file as a string. */
@@ -64,6 +69,9 @@ int iofilter_rules_read(const char *file, struct iofilter_rules **rules)
 		err = table_parse(f, file, text, size, &r->t);
 		memcpy(r->ranges, f->ranges, sizeof(r->ranges));
 		r->nr_ranges = f->nr_ranges;
+		snprintf(r->file, sizeof(r->file), "%s", file);
+		memcpy(r->groups, f->groups, sizeof(r->groups));
+		r->nr_groups = f->nr_groups;
 	}
 	free(text);
 	free(f);
@@ -89,6 +97,22 @@ const struct kvm_iofilter_range *iofilter_rules_ranges(const struct iofilter_rul
 {
 	*nr = rules->nr_ranges;
 	return rules->ranges;
+}
+
+int iofilter_rules_within(const struct iofilter_rules *rules, const struct kvm_iofilter_range *range)
+{
+	const struct group *g;
+	__u32 i;
+
+	for (i = 0; i < rules->nr_groups; i++) {
+		g = &rules->groups[i];
+		if (g->bus != (int)range->bus || g->first < range->addr || g->last - range->addr >= range->len)
+			return lib_fail(-EINVAL, "%s:%u: '%s', %s 0x%llx-0x%llx, is not within %s 0x%llx+%u", rules->file, g->line, g->name,
+					g->bus == KVM_IOFILTER_PIO ? "pio" : "mmio", (unsigned long long)g->first,
+					(unsigned long long)g->last, range->bus == KVM_IOFILTER_PIO ? "pio" : "mmio",
+					(unsigned long long)range->addr, range->len);
+	}
+	return 0;
 }
 
 int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)

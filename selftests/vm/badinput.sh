@@ -63,6 +63,53 @@ refused "no pins there" 1 "$dir" "${attach[@]}" --pinned "$dir"
 refused "detach of nothing" 1 "attached" "$iofilter" detach --pid $qemu
 refused "update of nothing" 1 "attached" "$iofilter" update --pid $qemu pmtimer
 
+map=("$iofilter" map --pid $qemu)
+refused "map of nothing" 2 "where" "${map[@]}"
+refused "map without a region" 2 "what is to change" "${map[@]}" 0x600
+refused "map of no kind" 2 "counter, const or table" "${map[@]}" pio:0x600+4
+refused "map of an unknown kind" 2 "gadget.*counter, const or table" "${map[@]}" pio:0x600+4 gadget
+for region in pio: pio:+4 pio:0x600+ pio:0x600+x pio:0x600x+4 pci:0x600+4 0x+4 ''; do
+	refused "region '$region'" 2 "no region" "${map[@]}" "$region" const 1
+done
+refused "a port beyond the last" 2 "0x10000.*0xffff" "${map[@]}" pio:0x10000+1 const 1
+refused "ports beyond the last" 1 "end at 0xffff" "${map[@]}" pio:0xfffe+4 const 1
+refused "memory below the ports' end" 2 "below 0x10000" "${map[@]}" mmio:0x8000+4 const 1
+refused "memory beyond 2^52" 1 "2\\^52" "${map[@]}" mmio:0xffffffffffffff00+4 const 1
+refused "0 bytes" 2 "1 to 4096" "${map[@]}" pio:0x600+0 const 1
+refused "9 bytes" 1 "9 bytes.*1 to 8" "${map[@]}" pio:0x600+9 const 1
+refused "a constant without a value" 2 "one value" "${map[@]}" pio:0x600+4 const
+refused "a constant of two values" 2 "one value" "${map[@]}" pio:0x600+4 const 1 2
+refused "a constant that is no number" 2 "'x1'" "${map[@]}" pio:0x600+4 const x1
+refused "a constant too wide" 1 "256.*not fit" "${map[@]}" pio:0x600+1 const 256
+refused "a counter without a frequency" 1 "frequency or a divider" "${map[@]}" pio:0x600+4 counter
+refused "a counter with both" 1 "not both" "${map[@]}" pio:0x600+4 counter freq=1 divider=1
+refused "frequency 0" 1 "frequency 0" "${map[@]}" pio:0x600+4 counter freq=0
+refused "frequency too high" 1 "frequency 4000000001" "${map[@]}" pio:0x600+4 counter freq=4000000001
+refused "frequency beyond 64 bits" 2 "64 bits" "${map[@]}" pio:0x600+4 counter freq=18446744073709551616
+refused "frequency without a number" 2 "''" "${map[@]}" pio:0x600+4 counter freq=
+refused "frequency without a value" 2 "'freq' needs" "${map[@]}" pio:0x600+4 counter freq
+refused "frequency twice" 2 "said already" "${map[@]}" pio:0x600+4 counter freq=1 freq=2
+refused "divider 0" 1 "divider 0" "${map[@]}" pio:0x600+4 counter divider=0
+refused "width 0" 1 "width 0" "${map[@]}" pio:0x600+4 counter freq=1 width=0
+refused "width beyond the region" 1 "33.*32 bits only" "${map[@]}" pio:0x600+4 counter freq=1 width=33
+refused "reload 1" 1 "reload 1" "${map[@]}" pio:0x600+4 counter freq=1 reload=1
+refused "reload beyond the width" 1 "reload 257.*8 bits" "${map[@]}" pio:0x600+1 counter freq=1 reload=257
+refused "a value beyond the width" 1 "value 16777216" "${map[@]}" pio:0x600+4 counter freq=1 width=24 set 0x1000000
+refused "a value and an offset" 1 "not both" "${map[@]}" pio:0x600+4 counter freq=1 set 1 offset=1
+refused "an offset that is no number" 2 "'--1'" "${map[@]}" pio:0x600+4 counter freq=1 offset=--1
+refused "a compare value beyond the reload" 1 "compare value 100" "${map[@]}" pio:0x600+4 counter freq=1 reload=100 compare=100
+refused "an unknown alarm" 2 "'twice'.*periodic" "${map[@]}" pio:0x600+4 counter freq=1 alarm=twice
+refused "an unknown setting" 2 "'speed=1'" "${map[@]}" pio:0x600+4 counter speed=1
+refused "stop with a value" 2 "'stop' has no value" "${map[@]}" pio:0x600+4 counter freq=1 stop=1
+refused "a change of nothing" 1 "no map begins at 0x600" "${map[@]}" 0x600 stop
+refused "a change in the background" 2 "--daemon" "${map[@]}" 0x600 stop --daemon
+refused "unmap of nothing" 1 "no map begins at 0x600" "$iofilter" unmap --pid $qemu 0x600
+refused "unmap without an address" 2 "where" "$iofilter" unmap --pid $qemu
+refused "attach of a map" 1 "'iofilter map'" "${attach[@]}" map
+refused "map over a port that is coalesced" 1 "KVM itself" "${map[@]}" pio:0xcf8+4 const 1
+refused "map of a table without a file" 2 "rule file" "${map[@]}" pio:0x300+4 table
+refused "map of a table that is elsewhere" 1 "port80.rules:[0-9]*: .*not within pio 0x300\\+4" "${map[@]}" pio:0x300+4 table "$ROOT/tables/port80.rules"
+
 for obj in "$O"/selftests/bad/*.bpf.o; do
 	[ "$(basename "$obj")" = good.bpf.o ] && continue
 	refused "verifier: $(basename "$obj" .bpf.o)" 1 "$(basename "$obj" .bpf.o | cut -d_ -f1)|refused|verifier|kernel|licen" "${attach[@]}" --obj "$obj"
@@ -76,6 +123,7 @@ refused "no CAP_BPF" 1 "CAP_BPF" setpriv --bounding-set -bpf,-sys_admin --inh-ca
 [ "$(attached | wc -l)" = 1 ] || fail "the control is not attached"
 refused "device twice" 1 "already attached" "${attach[@]}" pmtimer
 refused "device twice at another port" 1 "already attached" "${attach[@]}" --port 0x700 pmtimer
+refused "map over another filter" 1 "map-60a.*already attached" "${map[@]}" pio:0x60a+1 const 1
 refused "detach of another device" 1 "nosuch" "$iofilter" detach --pid $qemu nosuch
 "$iofilter" detach --pid $qemu > "$dir/out" || fail "detach failed"
 [ "$(attached | wc -l)" = 0 ] || fail "still attached after detach"

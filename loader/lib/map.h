@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause */
+/* What the files of the library that are about maps share. */
+#ifndef LOADER_MAP_H
+#define LOADER_MAP_H
+
+#include <iofilter/libiofilter.h>
+#include <iofilter/map.h>
+
+/* map_params.c */
+
+/* The fixed part of a map, and the set of a counter that nobody has said anything of yet. Return: 0, or -EINVAL with the reason. */
+int map_place(struct iofilter_map *m, const struct iofilter_map_opts *o);
+/* What @c asks for, into @s, the set as it is at @s->at. Return: 0, or -EINVAL with the reason, and then @s means nothing. */
+int map_apply(const struct iofilter_map *m, struct map_set *s, const struct iofilter_map_opts *c);
+
+/* map_change.c */
+
+/* The writer's lock. Return: 0, or -EBUSY with the reason. */
+int map_lock(struct iofilter_map *m);
+/* Change @m as @c says, and wake who waits for its alarm. Return: 0, or -errno with the reason. */
+int map_change(struct iofilter_map *m, const struct iofilter_map_opts *c);
+
+/* map_alarm.c */
+
+struct map_alarm {
+	int fd;	    /* a timerfd; -1: not opened */
+	__u64 seen; /* of all alarms since the attach, those that were told */
+};
+
+int map_alarm_open(struct iofilter_map *m, struct map_alarm *a);
+int map_alarm_read(struct iofilter_map *m, struct map_alarm *a, __u64 *alarms);
+void map_alarm_close(struct iofilter_map *m, struct map_alarm *a);
+/* Have all that wait for the alarm look again. */
+void map_alarm_kick(struct iofilter_map *m);
+
+#endif /* LOADER_MAP_H */

@@ -1,0 +1,139 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# 'iofilter map' and 'unmap' on a VM: each kind, in the foreground, in the background and pinned; what status tells; changes; alarms; a fresh
+# program under it; and what is refused, after which all is as it was. (badinput.sh has what is refused where nothing is mapped.)
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
+me=map-cli
+iofilter=$O/loader/iofilter
+filters=/sys/kernel/debug/kvm_iofilter/filters
+dir=$(mktemp -d)
+failed=0 n=0
+
+fail() { echo "FAIL: $*"; failed=1; }
+
+# json NAME EXPRESSION: of status, i the filter of that name, m what it says of the map
+json() {
+	"$iofilter" status --pid $qemu --json |
+		python3 -c "import json, sys; i = [i for i in json.load(sys.stdin) if i['device'] == '$1'][0]; m = i.get('map'); print($2)"
+}
+is() { local got; got=$(json "$1" "$2"); [ "$got" = "$3" ] || fail "$1: wanted $2 to be $3, got $got"; }
+# What is attached, but for counters, and what stands still of the map.
+attached() { tail -n +2 "$filters" | cut -d' ' -f1-6 | sort; json map-600 '{k: m[k] for k in m if k != "alarm_in"}' 2>&1; }
+
+refused() {
+	local what=$1 status=$2 pattern=$3 before rc
+	shift 3
+
+	before=$(attached)
+	n=$((n + 1))
+	timeout 60 "$@" > "$dir/out" 2> "$dir/err"
+	rc=$?
+	echo "$what: exit $rc: $(cat "$dir/err")"
+	[ $rc = "$status" ] || fail "$what: wanted exit status $status, got $rc"
+	grep -qE -- "$pattern" "$dir/err" || fail "$what: wanted a message with '$pattern'"
+	[ "$(wc -l < "$dir/err")" = 1 ] || fail "$what: wanted one line"
+	[ "$(attached)" = "$before" ] || fail "$what: something has changed: $(attached)"
+}
+
+qemu-system-x86_64 -accel kvm -M q35 -display none -nodefaults -S -name map 2> "$dir/qemu" & qemu=$!
+trap 'kill $qemu 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
+for _ in $(seq 100); do
+	ls -l /proc/$qemu/fd 2>/dev/null | grep -q kvm-vcpu && break
+	sleep 0.2
+done
+map=("$iofilter" map --pid $qemu)
+
+"${map[@]}" --daemon pio:0x600+4 counter freq=1000 width=24 reload=1000000 set 77 stop compare=500 || fail "map --daemon"
+is map-600 '(m["kind"], m["running"], m["value"], m["freq"], m["reload"], m["compare"], m["alarm"], m["alarms"], i["width"])' \
+	"('counter', False, 77, 1000, 1000000, 500, 'off', 0, 24)"
+refused "map twice" 1 "already attached" "${map[@]}" pio:0x600+4 const 1
+refused "map across another one" 1 "map-5fe.*already attached" "${map[@]}" pio:0x5fe+4 const 1
+refused "a change that does not fit" 1 "width 40.*32 bits" "${map[@]}" 0x600 set 7 width=40
+refused "a value that does not fit" 1 "value 1000000" "${map[@]}" 0x600 freq=5 set 1000000
+refused "a change of what is not there" 1 "no map begins at 0x601" "${map[@]}" 0x601 stop
+refused "unmap of one that is not there" 1 "no map begins at 0x601" "$iofilter" unmap --pid $qemu 0x600 0x601
+refused "an update with new state" 1 "'iofilter map'" "$iofilter" update --reset --pid $qemu map-600
+refused "a proof" 1 "nobody else's" "$iofilter" clock --pid $qemu map-600 prove
+
+# One step: all of it.
+"${map[@]}" 0x600 set=100000 divider=1000000000 reload=0 width=32 || fail "a change"
+is map-600 '(m["running"], m["value"], m["freq"], m["reload"], i["width"])' "(False, 100000, 1, 0, 32)"
+"${map[@]}" map-600 freq=1000000 start set 5 || fail "a change by name"
+is map-600 '(m["running"], 5 <= m["value"] < 3600000000)' "(True, True)"
+"$iofilter" clock --pid $qemu map-600 stop || fail "clock stop"
+is map-600 'm["running"]' False
+a=$(json map-600 'm["value"]')
+# A fresh program, with the state that the old one had.
+"$iofilter" update --pid $qemu map-600 || fail "update"
+is map-600 'm["value"]' "$a"
+"$iofilter" clock --pid $qemu map-600 start || fail "clock start"
+is map-600 "m['running'] and m['value'] > $a" True
+# An alarm that nobody waits for is counted all the same.
+"${map[@]}" pio:0x600 set 0 reload=1000 compare=10 alarm=periodic || fail "alarm"
+sleep 1
+is map-600 '(m["alarm"], m["alarms"] > 900, 0 < m["alarm_in"] <= 1000000)' "('periodic', True, True)"
+"$iofilter" status --pid $qemu
+"${map[@]}" 0x600 alarm=off stop || fail "alarm off"
+
+"${map[@]}" --pin mmio:0xd0000000+8 const 0x1122334455667788 || fail "map --pin"
+[ -e /sys/fs/bpf/kvm-iofilter/$qemu/map-d0000000/link ] || fail "no pin"
+is map-d0000000 '(m["kind"], m["value"])' "('const', $((0x1122334455667788)))"
+"${map[@]}" 0xd0000000 set 9 || fail "change of a pinned constant"
+is map-d0000000 'm["value"]' 9
+refused "the clock of a constant" 1 "no clock" "$iofilter" clock --pid $qemu map-d0000000 stop
+refused "the frequency of a constant" 1 "a value and nothing else" "${map[@]}" 0xd0000000 freq=1
+# Beyond what "map-" has room for.
+"${map[@]}" --pin mmio:0x380000000000+2 const 3 || fail "a high address"
+is m-380000000000 'm["value"]' 3
+"$iofilter" unmap --pid $qemu mmio:0x380000000000 0xd0000000 || fail "unmap"
+[ -e /sys/fs/bpf/kvm-iofilter/$qemu ] && fail "pins are left"
+"$iofilter" unmap --pid $qemu --json 0x600 | grep -q '^\["map-600"\]$' || fail "unmap --json"
+[ "$(wc -l < $filters)" = 1 ] || fail "still there: $(cat $filters)"
+
+# A table at an address.
+printf 'table t\nports p 0x300-0x303\nread p b answer 5\n' > "$dir/t.rules"
+"${map[@]}" --pin pio:0x300+4 table "$dir/t.rules" || fail "map of a table"
+"$iofilter" detach --pid $qemu table || fail "detach of the table"
+refused "a table beyond the region" 1 "t.rules:2: 'p', pio 0x300-0x303, is not within pio 0x300\\+3" "${map[@]}" pio:0x300+3 table "$dir/t.rules"
+
+# In the foreground: alarms are printed, also those that another process has armed or moved.
+"${map[@]}" --json pio:0x600+4 counter freq=1000 set 0 > "$dir/log" 2>&1 & loader=$!
+for _ in $(seq 100); do
+	grep -q attached "$dir/log" && break
+	sleep 0.1
+done
+sleep 0.5
+grep -q alarm "$dir/log" && fail "an alarm that is off: $(cat "$dir/log")"
+# It comes 4 million seconds from now, and then it does not.
+"${map[@]}" 0x600 set 0 compare=4000000000 alarm || fail "arming it"
+sleep 0.5
+grep -q alarm "$dir/log" && fail "an alarm that cannot have come: $(cat "$dir/log")"
+"${map[@]}" 0x600 set 3999999900 || fail "moving it"
+for _ in $(seq 100); do
+	grep -q '"event":"alarm"' "$dir/log" && break
+	sleep 0.1
+done
+"${map[@]}" 0x600 set 0 compare=0 reload=100 alarm=periodic || fail "periodic"
+sleep 2
+kill -INT $loader
+wait $loader || fail "the loader in the foreground: $?"
+python3 - "$dir/log" <<'P' || fail "what it said: $(cat "$dir/log")"
+import json, sys
+events = [json.loads(line) for line in open(sys.argv[1])]
+alarms = [e['alarms'] for e in events if e['event'] == 'alarm']
+print(f'{len(alarms)} lines of {sum(alarms)} alarms')
+assert alarms[0] == 1 and 15 <= sum(alarms[1:]) <= 200, alarms
+assert events[0]['event'] == 'attached' and events[-1]['event'] == 'detached'
+P
+
+# More than one can name are all detached.
+for i in $(seq 0 19); do
+	"${map[@]}" --pin "pio:$((0x600 + 4 * i))+4" const "$i" > "$dir/out" || fail "map $i"
+done
+[ "$(wc -l < $filters)" = 21 ] || fail "20 maps: $(cat $filters)"
+"$iofilter" detach --pid $qemu > "$dir/out" || fail "detach of all"
+[ "$(wc -l < "$dir/out")" = 20 ] && [ "$(wc -l < $filters)" = 1 ] || fail "detach of all has left: $(cat $filters)"
+echo "$n refusals"
+exit $failed
