@@ -6,14 +6,6 @@
 #include <unistd.h>
 #include "lib.h"
 
-struct iofilter {
-	struct object o;
-	int link_fd;
-	__u32 link_id;
-	pid_t pid;
-	bool pinned;
-};
-
 static int link_fail(int err, const char *device, pid_t pid)
 {
 	const struct device *d = device_find(device);
