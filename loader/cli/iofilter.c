@@ -16,6 +16,10 @@ static const struct {
 	{ "status", cmd_status, "what is answered, what is punted and why" },
 	{ "clock", cmd_clock, "stop and start a device's clock, or set it exactly" },
 	{ "table", cmd_table, "rules for accesses, from a file: check, load, replace, show" },
+	{ "reg", cmd_reg, "registers of a device's state: list, get, set" },
+	{ "dump", cmd_dump, "all of them, of what is attached to a VM" },
+	{ "save", cmd_save, "the same into a file" },
+	{ "restore", cmd_restore, "and back" },
 	{ "features", cmd_features, "what this host has of what is needed" },
 	{ "clean", cmd_clean, "remove the pins of filters that are gone" },
 };
