@@ -320,7 +320,7 @@ int iofilter_reg_get(struct iofilter *f, const __u64 *ids, unsigned int n, void 
 int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const void *buf, size_t size);
 
 /* iofilter_reg_changed() may have so many to tell. */
-#define IOFILTER_REG_CHANGED_MAX 192
+#define IOFILTER_REG_CHANGED_MAX 256
 
 /*
  * Which registers with IOFILTER_REG_HOT accesses of the guest have changed since the last call: @ids, which has room for

@@ -177,6 +177,7 @@ struct table_text {
 enum table_hot {
 	TABLE_HOT_VALUES, /* by slot */
 	TABLE_HOT_KNOWN,  /* likewise */
+	TABLE_HOT_DIRTY,  /* likewise */
 	TABLE_HOT_OTHERS, /* enum table_hot_bit */
 	TABLE_NR_HOT,
 };

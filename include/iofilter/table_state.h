@@ -90,6 +90,16 @@ static inline void table_cell_is(struct iofilter_table *t, __u32 slot, __u64 val
 	c->known = known;
 }
 
+static inline void table_dirty_is(struct iofilter_table *t, __u32 slot, __u8 dirty)
+{
+	struct table_cell *c = table_cell(t, slot);
+
+	if (c->dirty != dirty)
+		table_touch(t, TABLE_HOT_DIRTY, slot / 8);
+	c->dirty = dirty;
+	table_dirty(t, slot);
+}
+
 /* Return: 0 and the value, or -1: it is not known. */
 static inline int table_slot_get(struct iofilter_table *t, __u32 slot, __u32 len, __u64 *val)
 {
@@ -110,8 +120,7 @@ static inline void table_slot_set(struct iofilter_table *t, __u32 slot, __u32 le
 	__u8 bytes = table_bytes(slot, len);
 
 	table_cell_is(t, slot, (c->val & ~mask) | (val << shift & mask), c->known | bytes);
-	c->dirty = dirty ? c->dirty | bytes : c->dirty & ~bytes;
-	table_dirty(t, slot);
+	table_dirty_is(t, slot, dirty ? c->dirty | bytes : c->dirty & ~bytes);
 }
 
 /* The VMM has got another value than what is here, and has it now or soon. */
@@ -120,8 +129,7 @@ static inline void table_slot_forget(struct iofilter_table *t, __u32 slot, __u32
 	struct table_cell *c = table_cell(t, slot);
 
 	table_cell_is(t, slot, c->val, c->known & ~table_bytes(slot, len));
-	c->dirty &= ~table_bytes(slot, len);
-	table_dirty(t, slot);
+	table_dirty_is(t, slot, c->dirty & ~table_bytes(slot, len));
 }
 
 static inline void table_buffer_pos(struct iofilter_table *t, __u32 buffer, __u32 pos)

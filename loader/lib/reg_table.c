@@ -74,7 +74,7 @@ static const struct reg_row rows[] = {
 	TABLE_HOT_ROW(0x31, REG_G | REG_W, "bits_known", known, 0, "which of them are known", HOT(TABLE_HOT_OTHERS, TABLE_HOT_BITS_KNOWN)),
 	SOME_HOT(0x32, REG_G | REG_W, "slot[].value", cells, .val, 0, "8 bytes", slots, HOT(TABLE_HOT_VALUES, 0)),
 	SOME_HOT(0x33, REG_G | REG_W, "slot[].known", cells, .known, 0, "which of them are known", slots, HOT(TABLE_HOT_KNOWN, 0)),
-	SOME(0x34, REG_G | REG_W, "slot[].dirty", cells, .dirty, 0, "which of them the VMM has not seen", slots),
+	SOME_HOT(0x34, REG_G | REG_W, "slot[].dirty", cells, .dirty, 0, "which of them the VMM has not seen", slots, HOT(TABLE_HOT_DIRTY, 0)),
 	SOME(0x35, REG_C, "slot[].derived", cells, .derived, 0, "which of them writes store to", slots),
 	SOME(0x38, REG_C, "buffer[].off", buffers, .off, 0, "its place in the data", buffers),
 	SOME(0x39, REG_G, "buffer[].len", buffers, .len, TABLE_BUFFER_DATA, "bytes", buffers),

@@ -9,7 +9,7 @@
 #include "tablesim.h"
 
 struct hot {
-	uint64_t bits, known, vals[TABLE_SLOTS], knowns[TABLE_SLOTS];
+	uint64_t bits, known, vals[TABLE_SLOTS], knowns[TABLE_SLOTS], dirty[TABLE_SLOTS];
 	uint32_t armed, next, pos, buffers[TABLE_BUFFERS];
 };
 
@@ -31,6 +31,7 @@ static void hot_read(const struct iofilter_table *t, struct hot *h)
 	for (i = 0; i < TABLE_SLOTS; i++) {
 		h->vals[i] = t->cells[i].val;
 		h->knowns[i] = t->cells[i].known;
+		h->dirty[i] = t->cells[i].dirty;
 	}
 	for (i = 0; i < TABLE_BUFFERS; i++)
 		h->buffers[i] = t->buffers[i].pos;
@@ -47,6 +48,7 @@ static void hot_differ(const struct hot *a, const struct hot *b, __u64 *words)
 	for (i = 0; i < TABLE_SLOTS; i++) {
 		words[TABLE_HOT_VALUES] |= (__u64)(a->vals[i] != b->vals[i]) << i;
 		words[TABLE_HOT_KNOWN] |= (__u64)(a->knowns[i] != b->knowns[i]) << i;
+		words[TABLE_HOT_DIRTY] |= (__u64)(a->dirty[i] != b->dirty[i]) << i;
 	}
 	for (i = 0; i < TABLE_BUFFERS; i++)
 		words[TABLE_HOT_OTHERS] |= (__u64)(a->buffers[i] != b->buffers[i]) << (TABLE_HOT_BUFFERS + i);
