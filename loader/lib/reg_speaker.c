@@ -24,6 +24,7 @@ static const struct reg_row rows[] = {
 	SPEAKER(0x2a, REG_G | REG_W, "odd", odd, 1, "an odd number of reads was answered since: bit 4 is the opposite"),
 	SPEAKER(0x2b, REG_SH, "doubt", doubt, 0, "a snapshot may have been loaded"),
 	SPEAKER(0x2c, REG_T, "load", load, 0, "load time of KVM's channel 2 for which there is no doubt"),
+	SPEAKER(0x2d, REG_SH, "restored", restored, 0, "the state was put back, and nothing was read since"),
 	SPEAKER(0x30, REG_SH, "write_open", write_open, 0, "a write is at the VMM"),
 	SPEAKER(0x31, REG_T, "write_at", write_at, 0, "it began"),
 	SPEAKER(0x32, REG_SH, "nr_open", nr_open, 0, "reads at the VMM"),
@@ -66,7 +67,7 @@ static void restored(void *state, const struct reg_ctx *ctx)
 	(void)ctx;
 	p->misses = 0;
 	p->doubt = 0;
-	p->load = 0;
+	p->restored = 1;
 	p->open_alone = 0;
 	p->shown = 0;
 	/* A write of this run that the VMM may or may not have. */
