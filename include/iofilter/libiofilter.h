@@ -272,6 +272,103 @@ int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value);
 /* What iofilter_list() tells, of this one: no right to look at all links is needed. The module's counters are not in it. */
 int iofilter_info_get(const struct iofilter *f, struct iofilter_info *info);
 
+/* --- state: registers by id (docs/state.md) --- */
+
+/*
+ * A handle on what is attached to the VM of @pid, whoever attached it: for iofilter_clock(), iofilter_info_get(), iofilter_state() and what
+ * follows. iofilter_close() lets go of it, and the filter stays as long as its owner wants (while the handle is open, at least).
+ * ENOENT: not attached; EPROTO: its state has a layout that this library does not know.
+ */
+int iofilter_open(pid_t pid, const char *device, struct iofilter **f);
+
+/*
+ * Every piece of a device's state is a register. Its id never changes its meaning: bits 63..56 device, 55..48 instance (0), 47..32
+ * size in bytes, 31..16 number, 15..0 element of an array.
+ */
+#define IOFILTER_REG_SIZE(id)	 ((__u32)((id) >> 32) & 0xffff)
+#define IOFILTER_REG_NUMBER(id)	 ((__u32)((id) >> 16) & 0xffff)
+#define IOFILTER_REG_ELEMENT(id) ((__u32)(id) & 0xffff)
+
+enum iofilter_reg_flags {
+	IOFILTER_REG_GUEST = 1 << 0,	/* what the guest has done to the device, what is in flight included */
+	IOFILTER_REG_SHADOW = 1 << 1,	/* what the filter has learnt of the VMM */
+	IOFILTER_REG_CONFIG = 1 << 2,	/* fixed at the attach; a restore wants the same */
+	IOFILTER_REG_COUNTER = 1 << 3,	/* statistics */
+	IOFILTER_REG_WRITABLE = 1 << 4,
+	IOFILTER_REG_HOST = 1 << 5,	/* means something on this host, in this run only: saved, but not restored */
+	IOFILTER_REG_TIME = 1 << 6,	/* a CLOCK_MONOTONIC in ns, 0: none */
+	IOFILTER_REG_SIGNED = 1 << 7,
+	IOFILTER_REG_HOT = 1 << 8,	/* iofilter_reg_changed() tells of it */
+};
+
+struct iofilter_reg {
+	__u64 id; /* of the first element */
+	__u32 elements; /* 1: no array. Each has an id of its own: id + its index */
+	__u32 flags; /* enum iofilter_reg_flags */
+	__u64 max; /* the largest value of a writable one; 0: any of its size */
+	const char *name; /* "channel[].latch": [] stands for the index */
+	const char *meaning;
+};
+
+/* All registers of @device, in the order of their ids. *@regs is malloc()ed; free() it. ENOENT: unknown device. Return: how many. */
+int iofilter_regs(const char *device, struct iofilter_reg **regs);
+
+/* The id of @name ("channel[2].latch", or a number, which must be one of the device's), as 0 and *@id. ENOENT: there is none. */
+int iofilter_reg_id(const char *device, const char *name, __u64 *id);
+
+#define IOFILTER_REG_NAME_LEN 64
+
+/* The name of @id in @buf, which has room for IOFILTER_REG_NAME_LEN. ENOENT. */
+int iofilter_reg_name(const char *device, __u64 id, char *buf, size_t size);
+
+/*
+ * Get @n registers in one step: @buf gets exactly their sizes, one after the other, as @size says. They belong together: no access of the
+ * guest lies between two of them, but for those that the device's programs change without its lock (vcpu[], counters, the RTC's cells
+ * while its counters of changes move). The VM goes on meanwhile. ENOENT: no such register; EINVAL: @size is another; EBUSY: the
+ * state could not be had within a second.
+ */
+int iofilter_reg_get(struct iofilter *f, const __u64 *ids, unsigned int n, void *buf, size_t size);
+
+/* Set them likewise: all or none. EPERM: one is not writable; ERANGE: a value is too large; and as iofilter_reg_get(). */
+int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const void *buf, size_t size);
+
+/* iofilter_reg_changed() may have so many to tell. */
+#define IOFILTER_REG_CHANGED_MAX 256
+
+/*
+ * Which registers with IOFILTER_REG_HOT accesses of the guest have changed since the last call: @ids, which has room for
+ * IOFILTER_REG_CHANGED_MAX. Every change is told at least once, after it was made, and nothing that did not change; then the register is to be
+ * read, from the mapping or by iofilter_reg_get(). No system call and no lock; by one thread at a time. EOPNOTSUPP: the device has none.
+ * Return: how many.
+ */
+int iofilter_reg_changed(struct iofilter *f, __u64 *ids);
+
+/*
+ * All of a filter's state, as bytes with a version and a checksum: little-endian on any host. *@data is malloc()ed; free() it. A VMM
+ * does it with its vCPUs stopped, and the clocks that it owns stopped, too.
+ */
+int iofilter_save(struct iofilter *f, void **data, size_t *size);
+
+enum iofilter_restore_flags {
+	IOFILTER_RESTORE_SKIP_UNKNOWN = 1 << 0, /* leave out registers that this library does not know */
+};
+
+/*
+ * Put it back into a filter of the same device: all of it or, with an error, nothing. What proves a clock does not survive: a clock that nobody
+ * owns is proven anew. A clock that was owned or stopped shows what it showed then, and goes on or stands as it did.
+ * EBADMSG: truncated or altered; EPROTO: a version that is not known; EINVAL: another device, or another configuration; ENOENT: an
+ * unknown register.
+ */
+int iofilter_restore(struct iofilter *f, const void *data, size_t size, unsigned int flags);
+
+/*
+ * The same for all that is attached to a VM, or the devices of the NULL-terminated @devices: what the tool keeps in a file. Return: how many
+ * filters. ENOENT: nothing, or one of them, is not attached.
+ */
+int iofilter_save_vm(pid_t pid, const char *const *devices, void **data, size_t *size);
+/* Every filter in @data must be attached. All of them are checked before the first is changed. */
+int iofilter_restore_vm(pid_t pid, const void *data, size_t size, unsigned int flags);
+
 /* --- tables of rules (docs/table.md) --- */
 
 /*

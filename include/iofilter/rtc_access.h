@@ -13,6 +13,7 @@
 #ifndef IOFILTER_RTC_ACCESS_H
 #define IOFILTER_RTC_ACCESS_H
 
+#include <stddef.h>
 #include <iofilter/rtc.h>
 
 static inline int rtc_punt(struct iofilter_rtc *r, enum iofilter_verdict why)

@@ -64,10 +64,10 @@ static void add_device(struct args *a, const char *name)
 	if (!a->takes_devices && !a->takes_words)
 		usage(a, "'%s' is one argument too many", name);
 	if (a->nr_devices == MAX_DEVICES)
-		usage(a, "more than %d %s", MAX_DEVICES, a->takes_words ? "arguments" : "devices");
+		usage(a, "more than %d arguments", MAX_DEVICES);
 	for (int i = 0; !a->takes_words && i < a->nr_devices; i++)
 		if (!strcmp(a->devices[i], name))
-			usage(a, "device '%s' is named twice", name);
+			usage(a, "'%s' is named twice", name);
 	a->devices[a->nr_devices++] = name;
 }
 
@@ -95,6 +95,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_DRAIN:
 		a->drain_ms = number_from(a, "drain time", arg, 0, 3600000);
+		break;
+	case OPT_ALL:
+		a->all = true;
+		break;
+	case OPT_SKIP_UNKNOWN:
+		a->skip_unknown = true;
 		break;
 	case OPT_DAEMON:
 		a->daemon = true;

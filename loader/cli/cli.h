@@ -23,15 +23,17 @@ enum {
 	OPT_RESET,
 	OPT_WATCH,
 	OPT_DRAIN,
+	OPT_ALL,
+	OPT_SKIP_UNKNOWN,
 };
 
-#define MAX_DEVICES 16
+#define MAX_DEVICES 256 /* or registers */
 
 /* What the command line said. Each command's argp lists the options it takes; one parser knows them all. */
 struct args {
 	const char *cmd;
 	pid_t pid;
-	bool need_pid, json, daemon, pin;
+	bool need_pid, json, daemon, pin, all, skip_unknown;
 	unsigned int watch; /* s */
 	unsigned int drain_ms;
 	struct iofilter_opts opts;
@@ -82,6 +84,12 @@ const char *proof_str(const struct iofilter_info *i);
 const char *fuse_str(__u32 fuse);
 const char *drive_str(__u32 drive);
 
+/* reg.c: registers as text and as JSON. @id: one element; @buf: its bytes. */
+const char *reg_flags_str(__u32 flags); /* until its next call */
+struct json_object *reg_json(const struct iofilter_reg *reg);
+struct json_object *reg_value_json(const char *device, __u64 id, const void *buf);
+void reg_value_print(const char *device, __u64 id, const void *buf);
+
 /* Attach what @args says and stay with it, as it says. Return: the exit status. */
 int attach_run(const struct args *args);
 
@@ -91,6 +99,10 @@ int cmd_detach(int argc, char **argv);
 int cmd_update(int argc, char **argv);
 int cmd_clock(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_reg(int argc, char **argv);
+int cmd_dump(int argc, char **argv);
+int cmd_save(int argc, char **argv);
+int cmd_restore(int argc, char **argv);
 int cmd_table(int argc, char **argv);
 int cmd_map(int argc, char **argv);
 int cmd_unmap(int argc, char **argv);

@@ -18,6 +18,10 @@ static const struct {
 	{ "table", cmd_table, "rules for accesses, from a file: check, load, replace, show" },
 	{ "map", cmd_map, "a counter, a constant or a table where the VMM has no device" },
 	{ "unmap", cmd_unmap, "remove it" },
+	{ "reg", cmd_reg, "registers of a device's state: list, get, set" },
+	{ "dump", cmd_dump, "all of them, of what is attached to a VM" },
+	{ "save", cmd_save, "the same into a file" },
+	{ "restore", cmd_restore, "and back" },
 	{ "features", cmd_features, "what this host has of what is needed" },
 	{ "clean", cmd_clean, "remove the pins of filters that are gone" },
 };

@@ -6,15 +6,6 @@
 #include <unistd.h>
 #include "lib.h"
 
-struct iofilter {
-	struct object o;
-	int link_fd;
-	__u32 link_id;
-	pid_t pid;
-	bool pinned;
-	struct map_alarm *alarm;
-};
-
 static int link_fail(int err, const struct device *d, const char *device, pid_t pid)
 {
 	switch (err) {

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "lib.h"
+#include "reg.h"
 #include <iofilter/hpet.h>
 #include <iofilter/ide.h>
 #include <iofilter/map.h>
@@ -224,6 +224,8 @@ static void rtc_describe(const void *state, struct iofilter_info *info)
 static const struct device devices[] = {
 	{
 		.name = "pmtimer",
+		.regs = &pmtimer_regs,
+		.reg_device = 1,
 		.elf = pmtimer_bpf__elf_bytes,
 		.configure = pmtimer_configure,
 		.describe = counter_describe,
@@ -233,6 +235,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "hpet",
+		.regs = &hpet_regs,
+		.reg_device = 2,
 		.elf = hpet_bpf__elf_bytes,
 		.configure = hpet_configure,
 		.describe = hpet_describe,
@@ -242,6 +246,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "pit",
+		.regs = &pit_regs,
+		.reg_device = 3,
 		.elf = pit_bpf__elf_bytes,
 		.configure = pit_configure,
 		.describe = pit_describe,
@@ -252,6 +258,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "speaker",
+		.regs = &speaker_regs,
+		.reg_device = 4,
 		.elf = speaker_bpf__elf_bytes,
 		.configure = speaker_configure,
 		.describe = speaker_describe,
@@ -262,6 +270,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "rtc",
+		.regs = &rtc_regs,
+		.reg_device = 5,
 		.elf = rtc_bpf__elf_bytes,
 		.configure = rtc_configure,
 		.describe = rtc_describe,
@@ -270,6 +280,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "ide",
+		.regs = &ide_regs,
+		.reg_device = 6,
 		.elf = ide_bpf__elf_bytes,
 		.configure = ide_configure,
 		.describe = ide_describe,
@@ -278,6 +290,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "table",
+		.regs = &table_regs,
+		.reg_device = 7,
 		.elf = table_bpf__elf_bytes,
 		.configure = table_configure,
 		.describe = table_describe,
@@ -287,6 +301,8 @@ static const struct device devices[] = {
 	},
 	{
 		.name = "map",
+		.regs = &map_regs,
+		.reg_device = 8,
 		.elf = map_bpf__elf_bytes,
 		.configure = map_configure,
 		.describe = map_describe,

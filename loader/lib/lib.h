@@ -43,6 +43,8 @@ struct clock_ref {
 	struct iofilter_map *map; /* not NULL: the clock is the map itself */
 };
 
+struct reg_set;
+
 /* device.c */
 struct device {
 	const char *name;
@@ -53,6 +55,8 @@ struct device {
 	void (*describe)(const void *state, struct iofilter_info *info);
 	/* The @i-th clock. Return: false if there are no more. */
 	bool (*clock)(void *state, unsigned int i, struct clock_ref *ref);
+	const struct reg_set *regs; /* reg.h */
+	__u8 reg_device; /* in their ids; never used for another one */
 	__u32 version, state_size;
 	bool on_request; /* not among those that are attached when none is named */
 	const char *taken;  /* what it means for the user if the kernel has a device there (F_ALONE) */
@@ -140,6 +144,15 @@ struct ops_value {
 	__u32 refcnt;
 	__u32 state;
 	struct kvm_iofilter_ops ops __attribute__((aligned(64)));
+};
+
+struct iofilter {
+	struct object o; /* of one that others attached: its state and its ops alone */
+	int link_fd;
+	__u32 link_id;
+	pid_t pid;
+	bool pinned;
+	struct map_alarm *alarm;
 };
 
 /* find.c */

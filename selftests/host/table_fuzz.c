@@ -3,7 +3,7 @@
  * Random tables, as rule files, and random accesses: the table engine against the reference interpreter of tableref.h. After each
  * access verdict and answer must be the same, and all of the state. What differs is made smaller and printed: the rules and a trace.
  */
-#include "tablesim.h"
+#include "tablehot.h"
 
 #define MAX_EVENTS 3000
 
@@ -82,11 +82,13 @@ static int replay(struct gen *g, const struct event *events, int n, bool verbose
 		snprintf(why, 256, "refused: %s", iofilter_error());
 		return n;
 	}
+	hot_begin(&s);
 	for (i = 0; i < n; i++) {
 		one_event(&s, &events[i]);
 		/* A string goes on at once, mostly. */
 		for (k = 0; events[i].kind == ACCESS && events[i].string && k < (int)(events[i].seed % 40); k++)
 			one_more(&s);
+		hot_check(&s, &events[i]);
 		if (*s.wrong) {
 			say(&s, "-- %s\n", s.wrong);
 			memcpy(why, s.wrong, sizeof(s.wrong));
@@ -169,6 +171,7 @@ int main(void)
 	       " %lu busy, %lu met the lock held, %lu predictions\n",
 	       total.accesses, total.tables, total.answered, total.written, total.strings, total.punted, total.busy, total.contended,
 	       total.predicted);
+	printf("%lu changes of hot registers told, %lu of them of registers that are as they were again\n", hot_total.told, hot_total.again);
 	/* A test in which nothing happens shows nothing. */
 	if (total.answered < total.accesses / 20 || total.strings < 1000 || total.written < total.accesses / 100) {
 		printf("too little was answered\n");

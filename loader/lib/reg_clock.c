@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* A clock as registers: what it shows, who says so, and its lock. */
+#include <iofilter/clockctl.h>
+#include "reg.h"
+
+__u64 reg_clock_time(const struct reg_at *at)
+{
+	const struct iofilter_clock *clk = at->place;
+	__s64 virt;
+
+	if (clk->mode == IOFILTER_CLOCK_STOPPED)
+		return clk->stopped;
+	virt = at->ctx->now + clk->lo;
+	return clk->bounded || clk->mode == IOFILTER_CLOCK_OWNED ? (virt > 0 ? virt : 0) : 0;
+}
+
+__u64 reg_clock_mode(const struct reg_at *at)
+{
+	return ((const struct iofilter_clock *)at->place)->mode;
+}
+
+__u64 reg_clock_fuse(const struct reg_at *at)
+{
+	return ((const struct iofilter_clock *)at->place)->fuse;
+}
+
+void reg_clock_fuse_set(const struct reg_at *at, __u64 val)
+{
+	struct iofilter_clock *clk = at->place;
+
+	clk->fuse = val;
+	if (val)
+		clk->proof = IOFILTER_FUSED;
+	else if (clk->proof == IOFILTER_FUSED)
+		clk->proof = IOFILTER_UNPROVEN;
+}
+
+/* As iofilter_clock_own(), inside of iofilter_clockctl_begin() and _end(). */
+static void own(struct iofilter_clock *clk, __u64 virt, const struct reg_ctx *ctx)
+{
+	clk->lo = clk->hi = virt - ctx->now;
+	clk->mask = iofilter_width_mask(clk->width);
+	clk->second = virt / IOFILTER_NSEC_PER_SEC;
+	clk->settled_at = 0;
+	clk->proven_at = ctx->now + (1ULL << 62);
+	clk->since = ctx->now;
+	clk->proof = IOFILTER_PROVEN;
+	clk->fuse = IOFILTER_FUSE_OK;
+	clk->high = clk->floor = 0;
+	clk->matches = clk->bounded = 0;
+	clk->mode = IOFILTER_CLOCK_OWNED;
+}
+
+static void stop(struct iofilter_clock *clk, __u64 virt)
+{
+	clk->mask = iofilter_width_mask(clk->width);
+	clk->second = virt / IOFILTER_NSEC_PER_SEC;
+	clk->stopped = virt;
+	clk->mode = IOFILTER_CLOCK_STOPPED;
+}
+
+void reg_clock_mode_set(const struct reg_at *at, __u64 val)
+{
+	struct iofilter_clock *clk = at->place;
+	const struct reg_ctx *ctx = at->ctx;
+	__u64 virt = reg_clock_time(at);
+
+	switch (val) {
+	case IOFILTER_CLOCK_OWNED:
+		own(clk, virt, ctx);
+		break;
+	case IOFILTER_CLOCK_STOPPED:
+		stop(clk, virt);
+		break;
+	default:
+		if (clk->mode >= IOFILTER_CLOCK_OWNED) {
+			clk->bounded = clk->matches = 0;
+			clk->proven_at = clk->settled_at = 0;
+			if (clk->proof == IOFILTER_PROVEN)
+				clk->proof = IOFILTER_UNPROVEN;
+		}
+		clk->need = clk->sign_at = ctx->now;
+		clk->mode = val;
+	}
+}
+
+/* Who sets a clock owns it. One that is to be proven is not set by a restore. */
+void reg_clock_time_set(const struct reg_at *at, __u64 val)
+{
+	struct iofilter_clock *clk = at->place;
+	const struct reg_ctx *ctx = at->ctx;
+
+	if (clk->mode == IOFILTER_CLOCK_STOPPED || (clk->mode == IOFILTER_CLOCK_HELD && !ctx->restoring))
+		stop(clk, val);
+	else if (clk->mode == IOFILTER_CLOCK_OWNED || !ctx->restoring)
+		own(clk, val, ctx);
+}
+
+int reg_clock_enter(struct iofilter_clock *clk, bool change)
+{
+	if (change)
+		return iofilter_clockctl_begin(clk);
+	return __sync_val_compare_and_swap(&clk->writer, 0, 1) ? -EBUSY : 0;
+}
+
+void reg_clock_leave(struct iofilter_clock *clk, bool change)
+{
+	if (!change) {
+		__sync_lock_test_and_set(&clk->writer, 0);
+		return;
+	}
+	/* One that is proven shows that it is with its next sample. */
+	clk->ready = clk->mode == IOFILTER_CLOCK_OWNED;
+	iofilter_clockctl_end(clk);
+}
+
+void reg_clock_restored(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus, const struct reg_ctx *ctx)
+{
+	__u32 i;
+
+	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
+		iofilter_store(vcpus[i].last, 0);
+	clk->high = clk->floor = clk->caught_up = 0;
+	if (clk->mode >= IOFILTER_CLOCK_OWNED)
+		return;
+	clk->matches = clk->bounded = 0;
+	clk->proven_at = clk->settled_at = 0;
+	clk->need = clk->sign_at = ctx->now;
+	if (clk->proof == IOFILTER_PROVEN)
+		clk->proof = IOFILTER_UNPROVEN;
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* The registers of port 0x61 beside KVM's own PIT, under its lock. */
+#include <iofilter/speaker.h>
+#include "reg.h"
+
+#define SPEAKER(n, f, nm, member, m, text) REG_AT(n, f, nm, struct iofilter_speaker, member, m, text)
+
+static const struct reg_row rows[] = {
+	REG_HEAD_ROWS(struct iofilter_speaker, head),
+	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_speaker, verdicts, , 0, "accesses by what became of them"),
+	SPEAKER(0x14, REG_N, "answered", answered, 0, "reads"),
+	SPEAKER(0x15, REG_N, "samples", samples, 0, "answers of the VMM"),
+	SPEAKER(0x16, REG_N, "audits", audits, 0, "reads that went to the VMM to confirm"),
+	SPEAKER(0x17, REG_N, "doubts", doubts, 0, "times a snapshot may have been loaded"),
+	SPEAKER(0x18, REG_N, "mismatches", mismatches, 0, "answers that were not expected"),
+	SPEAKER(0x20, REG_S | REG_W, "lead", lead, SPEAKER_LEAD_MAX_NS, "ns: so far ahead the VMM's clock may be"),
+	SPEAKER(0x21, REG_S | REG_W, "audit", audit, 1000000000, "ns between audits"),
+	SPEAKER(0x22, REG_SH, "proof", proof, 0, "0 unproven, 1 proven, 2 fused"),
+	SPEAKER(0x23, REG_S | REG_W, "fuse", fuse, IOFILTER_FUSE_VANISHED, "0 whole; 1 wrong model"),
+	SPEAKER(0x24, REG_SH, "matches", matches, 0, "answers in a row that were expected"),
+	SPEAKER(0x25, REG_SH, "misses", misses, 0, ".. that were not, since the last proof"),
+	SPEAKER(0x28, REG_S | REG_W, "data", data, PIT_UNKNOWN, "bit 1; 2: not known"),
+	SPEAKER(0x29, REG_S | REG_W, "toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
+	SPEAKER(0x2a, REG_G | REG_W, "odd", odd, 1, "an odd number of reads was answered since: bit 4 is the opposite"),
+	SPEAKER(0x2b, REG_SH, "doubt", doubt, 0, "a snapshot may have been loaded"),
+	SPEAKER(0x2c, REG_T, "load", load, 0, "load time of KVM's channel 2 for which there is no doubt"),
+	SPEAKER(0x2d, REG_SH, "restored", restored, 0, "the state was put back, and nothing was read since"),
+	SPEAKER(0x30, REG_SH, "write_open", write_open, 0, "a write is at the VMM"),
+	SPEAKER(0x31, REG_T, "write_at", write_at, 0, "it began"),
+	SPEAKER(0x32, REG_SH, "nr_open", nr_open, 0, "reads at the VMM"),
+	SPEAKER(0x33, REG_T, "last_sample_at", last_sample_at, 0, "the newest answer of the VMM"),
+	SPEAKER(0x34, REG_T, "since", since, 0, "the first proof of this run"),
+	SPEAKER(0x35, REG_T, "audit_at", audit_at, 0, "the newest audit"),
+};
+
+static int enter(void *state, bool change)
+{
+	(void)change;
+	return iofilter_try_lock(&((struct iofilter_speaker *)state)->lock) ? -EBUSY : 0;
+}
+
+static void leave(void *state, bool change)
+{
+	struct iofilter_speaker *p = state;
+
+	if (change) {
+		/* What it says follows from the fuse, and the proof from answers that fit what was set. */
+		p->proof = p->fuse ? IOFILTER_FUSED : IOFILTER_UNPROVEN;
+		p->matches = 0;
+	}
+	p->head.in_flight = p->odd;
+	iofilter_unlock(&p->lock);
+}
+
+static void break_lock(void *state)
+{
+	struct iofilter_speaker *p = state;
+
+	iofilter_store(p->confused, 1);
+	iofilter_unlock(&p->lock);
+}
+
+static void restored(void *state, const struct reg_ctx *ctx)
+{
+	struct iofilter_speaker *p = state;
+
+	(void)ctx;
+	p->misses = 0;
+	p->doubt = 0;
+	p->restored = 1;
+	p->open_alone = 0;
+	p->shown = 0;
+	/* A write of this run that the VMM may or may not have. */
+	if (p->write_open)
+		p->data = PIT_UNKNOWN;
+}
+
+const struct reg_set speaker_regs = {
+	.rows = rows,
+	.nr = sizeof(rows) / sizeof(rows[0]),
+	.enter = enter,
+	.leave = leave,
+	.break_lock = break_lock,
+	.restored = restored,
+};

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/*
+ * A filter's registers as bytes: struct saved_head, then for each register its id and its value, padded to 8 bytes. Little-endian. An id never
+ * changes its meaning, so a file of an older version is read as it is, and registers that it does not have stay as they are.
+ */
+#include <endian.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <zlib.h>
+#include "reg.h"
+
+#define SAVED_MAGIC   0x657461745366496fULL /* "oIfState" */
+#define SAVED_VERSION 1
+#define SAVED_MAX     (16 << 20)
+
+struct saved_head {
+	__u64 magic;
+	__u32 version; /* of this format */
+	__u32 records;
+	__u64 size;    /* of all, this included */
+	__u32 crc;     /* CRC-32 of all, with 0 here */
+	__u32 layout;  /* version of the device's state: for people */
+	char device[KVM_IOFILTER_NAME_LEN];
+	__u64 saved_at; /* CLOCK_REALTIME, s */
+};
+
+_Static_assert(sizeof(struct saved_head) == 56, "stands in files");
+
+static size_t padded(__u32 size)
+{
+	return (size + 7) & ~7U;
+}
+
+static __u32 checksum(const void *data, size_t size)
+{
+	struct saved_head h;
+
+	memcpy(&h, data, sizeof(h));
+	h.crc = 0;
+	return crc32(crc32(0, (const void *)&h, sizeof(h)), (const unsigned char *)data + sizeof(h), size - sizeof(h));
+}
+
+/* A number of up to 8 bytes between its host form and the file's; more are bytes. Its own inverse. */
+static void to_file_order(char *buf, __u32 size)
+{
+	__u32 i;
+	char c;
+
+	for (i = 0; __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ && size <= 8 && i < size / 2; i++) {
+		c = buf[i];
+		buf[i] = buf[size - 1 - i];
+		buf[size - 1 - i] = c;
+	}
+}
+
+static size_t room(const struct device *d)
+{
+	size_t i, size = sizeof(struct saved_head);
+
+	for (i = 0; i < d->regs->nr; i++)
+		size += d->regs->rows[i].elements * (8 + padded(d->regs->rows[i].size));
+	return size;
+}
+
+static __u32 used(const struct reg_row *row, const void *state)
+{
+	__u32 n = row->used ? row->used(state) : row->elements;
+
+	return n < row->elements ? n : row->elements;
+}
+
+struct make {
+	char *data;
+	size_t size;
+	__u32 records;
+};
+
+static void make_records(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
+{
+	struct make *m = arg;
+	char *to = m->data;
+	__u32 e, n;
+	__u64 id;
+	size_t i;
+
+	m->records = 0;
+	for (i = 0; i < d->regs->nr; i++) {
+		const struct reg_row *row = &d->regs->rows[i];
+
+		n = used(row, state);
+		for (e = 0; e < n; e++) {
+			id = htole64(reg_id(d, row, e));
+			memcpy(to, &id, 8);
+			memset(to + 8, 0, padded(row->size));
+			reg_read(row, state, e, to + 8, ctx);
+			to_file_order(to + 8, row->size);
+			to += 8 + padded(row->size);
+			m->records++;
+		}
+	}
+	m->size = to - m->data;
+}
+
+int saved_make(const struct device *d, void *state, void **out, size_t *size)
+{
+	struct saved_head h = { .magic = htole64(SAVED_MAGIC), .version = htole32(SAVED_VERSION), .layout = htole32(d->version) };
+	size_t max = room(d);
+	char *data = malloc(max);
+	struct make m = { .data = data + sizeof(h) };
+	int err;
+
+	if (!data)
+		return lib_fail(-ENOMEM, "out of memory");
+	/* Its pages are there before the lock is held. */
+	memset(data, 0, max);
+	err = reg_step(d, state, false, make_records, &m);
+	if (err) {
+		free(data);
+		return err;
+	}
+	*size = sizeof(h) + m.size;
+	memcpy(h.device, d->name, strlen(d->name));
+	h.records = htole32(m.records);
+	h.size = htole64(*size);
+	h.saved_at = htole64(time(NULL));
+	memcpy(data, &h, sizeof(h));
+	h.crc = htole32(checksum(data, *size));
+	memcpy(data, &h, sizeof(h));
+	*out = data;
+	return 0;
+}
+
+/* The next record at @at. Return: where the one after it begins, or NULL: it is cut off. */
+static const char *next_record(const char *at, const char *end, __u64 *id, const char **value)
+{
+	size_t left = end - at;
+
+	if (left < 8)
+		return NULL;
+	memcpy(id, at, 8);
+	*id = le64toh(*id);
+	*value = at + 8;
+	return left - 8 < padded(IOFILTER_REG_SIZE(*id)) ? NULL : at + 8 + padded(IOFILTER_REG_SIZE(*id));
+}
+
+static int check_head(const struct device *d, const void *data, size_t size, struct saved_head *h)
+{
+	if (size >= sizeof(*h))
+		memcpy(h, data, sizeof(*h));
+	if (size < sizeof(*h) || le64toh(h->magic) != SAVED_MAGIC)
+		return lib_fail(-EBADMSG, "this is no saved state of a filter, or not all of it");
+	if (le64toh(h->size) != size || size > SAVED_MAX)
+		return lib_fail(-EBADMSG, "the saved state has %zu bytes of %llu", size, (unsigned long long)le64toh(h->size));
+	if (checksum(data, size) != le32toh(h->crc))
+		return lib_fail(-EBADMSG, "the saved state is damaged: its checksum does not fit");
+	if (le32toh(h->version) != SAVED_VERSION)
+		return lib_fail(-EPROTO, "the saved state has version %u, this library knows %u: use a newer one", le32toh(h->version), SAVED_VERSION);
+	if (strncmp(h->device, d->name, sizeof(h->device)))
+		return lib_fail(-EINVAL, "this is the state of a filter for %.16s, not for %s", h->device, d->name);
+	return 0;
+}
+
+/* A register's value in the state as it is in the file. */
+static bool is_same(const struct reg_row *row, const void *state, __u32 element, const void *value)
+{
+	char now[512], saved[512];
+
+	memcpy(saved, value, row->size);
+	to_file_order(saved, row->size);
+	reg_read(row, state, element, now, &(struct reg_ctx){ .now = lib_now() });
+	return !memcmp(now, saved, row->size);
+}
+
+static int check_record(const struct device *d, const void *state, __u64 id, const char *value, unsigned int flags)
+{
+	const struct reg_row *row = reg_row(d, id);
+	char name[IOFILTER_REG_NAME_LEN], number[8];
+
+	if (!row)
+		return flags & IOFILTER_RESTORE_SKIP_UNKNOWN ? 0 :
+			lib_fail(-ENOENT, "%s has no register 0x%016llx here: the state is of a newer version (it can be left out: --skip-unknown)",
+				 d->name, (unsigned long long)id);
+	iofilter_reg_name(d->name, id, name, sizeof(name));
+	if (row->flags & REG_C && !is_same(row, state, IOFILTER_REG_ELEMENT(id), value))
+		return lib_fail(-EINVAL, "%s of %s was another one: the state is of a filter with another configuration", name, d->name);
+	if (row->size <= 8) {
+		memcpy(number, value, row->size);
+		to_file_order(number, row->size);
+		if (!reg_fits(row, number))
+			return lib_fail(-EBADMSG, "%s of %s is out of range in the saved state", name, d->name);
+	}
+	return 0;
+}
+
+int saved_check(const struct device *d, const void *state, const void *data, size_t size, unsigned int flags)
+{
+	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_head), *value;
+	__u32 records, place, last = 0;
+	struct saved_head h;
+	__u64 id;
+	int err;
+
+	err = check_head(d, data, size, &h);
+	for (records = 0; !err && at && at != end; records++) {
+		at = next_record(at, end, &id, &value);
+		if (!at)
+			break;
+		/* Number and element: a register comes once. */
+		place = id;
+		if (records && place <= last)
+			return lib_fail(-EBADMSG, "the saved state has registers out of their order");
+		last = place;
+		err = check_record(d, state, id, value, flags);
+	}
+	if (!err && (!at || records != le32toh(h.records)))
+		err = lib_fail(-EBADMSG, "the saved state has not the registers that it says");
+	return err;
+}
+
+struct apply {
+	const char *at, *end;
+};
+
+static void apply_records(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
+{
+	const struct reg_ctx here = { .now = ctx->now, .restoring = true };
+	const struct apply *a = arg;
+	const struct reg_row *row;
+	const char *at, *value;
+	char number[8];
+	__u64 id;
+
+	for (at = a->at; at != a->end && (at = next_record(at, a->end, &id, &value));) {
+		row = reg_row(d, id);
+		if (!row || row->flags & (REG_C | REG_N | IOFILTER_REG_HOST))
+			continue;
+		if (row->size <= 8) {
+			memcpy(number, value, row->size);
+			to_file_order(number, row->size);
+			value = number;
+		}
+		reg_write(row, state, IOFILTER_REG_ELEMENT(id), value, &here);
+	}
+	d->regs->restored(state, &here);
+}
+
+int saved_apply(const struct device *d, void *state, const void *data, size_t size, unsigned int flags)
+{
+	struct apply a = { .at = (const char *)data + sizeof(struct saved_head), .end = (const char *)data + size };
+	int err = saved_check(d, state, data, size, flags);
+
+	return err ?: reg_step(d, state, true, apply_records, &a);
+}

@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
+/* The state of a filter that is attached, whoever attached it: a handle, its registers, and all of it saved and restored. */
+#include <endian.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+#include "reg.h"
+
+int iofilter_open(pid_t pid, const char *device, struct iofilter **out)
+{
+	struct iofilter *f;
+	struct found found;
+	int err;
+
+	err = find_one(pid, device, &found);
+	if (err < 0)
+		return err;
+	if (!err)
+		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
+	f = calloc(1, sizeof(*f));
+	if (!f) {
+		find_release(&found);
+		return lib_fail(-ENOMEM, "out of memory");
+	}
+	f->o = (struct object){ .ops_fd = -1, .state_fd = found.state_fd, .prog_fds = { -1, -1, -1, -1 }, .ops = found.ops };
+	f->link_fd = found.link_fd;
+	f->link_id = found.link_id;
+	f->pid = pid;
+	err = found.state_fd < 0 ? 0 : state_map(&f->o);
+	if (err) {
+		iofilter_close(f);
+		return err;
+	}
+	*out = f;
+	return 0;
+}
+
+/* The device whose registers are known, or NULL with a reason. */
+static const struct device *device_of(const struct iofilter *f)
+{
+	if (!f->o.device || !f->o.state)
+		lib_fail(-EOPNOTSUPP, "'%.16s' is no device known here: its state has no names", f->o.ops.name);
+	return f->o.state ? f->o.device : NULL;
+}
+
+int iofilter_reg_get(struct iofilter *f, const __u64 *ids, unsigned int n, void *buf, size_t size)
+{
+	const struct device *d = device_of(f);
+
+	return d ? reg_get_many(d, f->o.state, ids, n, buf, size) : -EOPNOTSUPP;
+}
+
+int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const void *buf, size_t size)
+{
+	const struct device *d = device_of(f);
+
+	return d ? reg_set_many(d, f->o.state, ids, n, buf, size) : -EOPNOTSUPP;
+}
+
+int iofilter_reg_changed(struct iofilter *f, __u64 *ids)
+{
+	const struct device *d = device_of(f);
+
+	return d ? reg_changed(d, f->o.state, ids) : -EOPNOTSUPP;
+}
+
+int iofilter_save(struct iofilter *f, void **data, size_t *size)
+{
+	const struct device *d = device_of(f);
+
+	return d ? saved_make(d, f->o.state, data, size) : -EOPNOTSUPP;
+}
+
+int iofilter_restore(struct iofilter *f, const void *data, size_t size, unsigned int flags)
+{
+	const struct device *d = device_of(f);
+
+	if (flags & ~IOFILTER_RESTORE_SKIP_UNKNOWN)
+		return lib_fail(-EINVAL, "unknown flags 0x%x", flags);
+	return d ? saved_apply(d, f->o.state, data, size, flags) : -EOPNOTSUPP;
+}
+
+/* --- several filters: struct vm_head, then for each struct vm_part and its state, padded to 8 bytes. Little-endian. --- */
+
+#define VM_MAGIC   0x6d56646576615366ULL /* "fSavedVm" */
+#define VM_VERSION 1
+#define VM_PARTS   64
+
+struct vm_head {
+	__u64 magic;
+	__u32 version;
+	__u32 parts;
+	__u64 size; /* of all */
+	__u32 crc;  /* CRC-32 of all, with 0 here */
+	__u32 pad;
+};
+
+struct vm_part {
+	char name[KVM_IOFILTER_NAME_LEN]; /* as it is attached */
+	__u64 size;
+};
+
+_Static_assert(sizeof(struct vm_head) == 32 && sizeof(struct vm_part) == 24, "stand in files");
+
+static __u32 checksum(const void *data, size_t size)
+{
+	struct vm_head h;
+
+	memcpy(&h, data, sizeof(h));
+	h.crc = 0;
+	return crc32(crc32(0, (const void *)&h, sizeof(h)), (const unsigned char *)data + sizeof(h), size - sizeof(h));
+}
+
+struct names {
+	char name[VM_PARTS][KVM_IOFILTER_NAME_LEN];
+	int n;
+};
+
+static int add_name(const struct found *f, void *arg)
+{
+	struct names *names = arg;
+
+	if (names->n == VM_PARTS)
+		return lib_fail(-E2BIG, "more than %d filters are attached to VM %d", VM_PARTS, f->pid);
+	memcpy(names->name[names->n++], f->ops.name, KVM_IOFILTER_NAME_LEN);
+	return 0;
+}
+
+static int choose(pid_t pid, const char *const *devices, struct names *names)
+{
+	int err = 0;
+
+	names->n = 0;
+	if (!devices)
+		err = find_each(pid, add_name, names);
+	for (; devices && *devices && names->n < VM_PARTS; devices++)
+		snprintf(names->name[names->n++], KVM_IOFILTER_NAME_LEN, "%s", *devices);
+	if (!err && !names->n)
+		err = lib_fail(-ENOENT, "nothing is attached to VM %d", pid);
+	return err;
+}
+
+static int add_part(pid_t pid, const char *name, char **data, size_t *size)
+{
+	struct vm_part part = {};
+	struct iofilter *f;
+	void *state = NULL;
+	size_t len, room;
+	char *more;
+	int err;
+
+	err = iofilter_open(pid, name, &f);
+	if (err)
+		return err;
+	err = iofilter_save(f, &state, &len);
+	iofilter_close(f);
+	if (err)
+		return err;
+	room = sizeof(part) + ((len + 7) & ~7ULL);
+	more = realloc(*data, *size + room);
+	if (!more) {
+		free(state);
+		return lib_fail(-ENOMEM, "out of memory");
+	}
+	memset(more + *size, 0, room);
+	memcpy(part.name, name, strlen(name));
+	part.size = htole64(len);
+	memcpy(more + *size, &part, sizeof(part));
+	memcpy(more + *size + sizeof(part), state, len);
+	*data = more;
+	*size += room;
+	free(state);
+	return 0;
+}
+
+int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *size)
+{
+	struct vm_head h = { .magic = htole64(VM_MAGIC), .version = htole32(VM_VERSION) };
+	struct names names;
+	char *data = NULL;
+	int i, err;
+
+	err = choose(pid, devices, &names);
+	if (err)
+		return err;
+	*size = sizeof(h);
+	data = calloc(1, sizeof(h));
+	if (!data)
+		return lib_fail(-ENOMEM, "out of memory");
+	for (i = 0; !err && i < names.n; i++)
+		err = add_part(pid, names.name[i], &data, size);
+	if (err) {
+		free(data);
+		return err;
+	}
+	h.parts = htole32(names.n);
+	h.size = htole64(*size);
+	memcpy(data, &h, sizeof(h));
+	h.crc = htole32(checksum(data, *size));
+	memcpy(data, &h, sizeof(h));
+	*out = data;
+	return names.n;
+}
+
+static int check_head(const void *data, size_t size, struct vm_head *h)
+{
+	if (size >= sizeof(*h))
+		memcpy(h, data, sizeof(*h));
+	if (size < sizeof(*h) || le64toh(h->magic) != VM_MAGIC)
+		return lib_fail(-EBADMSG, "this is no saved state, or not all of it");
+	if (le64toh(h->size) != size)
+		return lib_fail(-EBADMSG, "the saved state has %zu bytes of %llu", size, (unsigned long long)le64toh(h->size));
+	if (checksum(data, size) != le32toh(h->crc))
+		return lib_fail(-EBADMSG, "the saved state is damaged: its checksum does not fit");
+	if (le32toh(h->version) != VM_VERSION)
+		return lib_fail(-EPROTO, "the saved state has version %u, this library knows %u: use a newer one", le32toh(h->version), VM_VERSION);
+	if (!h->parts || le32toh(h->parts) > VM_PARTS)
+		return lib_fail(-EBADMSG, "the saved state has %u filters", le32toh(h->parts));
+	return 0;
+}
+
+struct part {
+	struct iofilter *f;
+	const void *data;
+	size_t size;
+};
+
+static int open_part(pid_t pid, const char **at, const char *end, struct part *p, unsigned int flags)
+{
+	const struct device *d;
+	struct vm_part part;
+	int err;
+
+	if ((size_t)(end - *at) < sizeof(part))
+		return lib_fail(-EBADMSG, "the saved state ends too early");
+	memcpy(&part, *at, sizeof(part));
+	part.name[sizeof(part.name) - 1] = '\0';
+	p->data = *at + sizeof(part);
+	p->size = le64toh(part.size);
+	if (p->size > (size_t)(end - *at) - sizeof(part) || ((p->size + 7) & ~7ULL) > (size_t)(end - *at) - sizeof(part))
+		return lib_fail(-EBADMSG, "the saved state ends too early");
+	*at += sizeof(part) + ((p->size + 7) & ~7ULL);
+	err = iofilter_open(pid, part.name, &p->f);
+	if (err)
+		return err;
+	d = device_of(p->f);
+	return d ? saved_check(d, p->f->o.state, p->data, p->size, flags) : -EOPNOTSUPP;
+}
+
+int iofilter_restore_vm(pid_t pid, const void *data, size_t size, unsigned int flags)
+{
+	const char *at = (const char *)data + sizeof(struct vm_head), *end = (const char *)data + size;
+	struct part parts[VM_PARTS] = {};
+	struct vm_head h;
+	int i, n = 0, err;
+
+	err = check_head(data, size, &h);
+	if (err)
+		return err;
+	for (; !err && n < (int)le32toh(h.parts); n++)
+		err = open_part(pid, &at, end, &parts[n], flags);
+	if (!err && at != end)
+		err = lib_fail(-EBADMSG, "the saved state goes on behind its end");
+	for (i = 0; !err && i < n; i++)
+		err = iofilter_restore(parts[i].f, parts[i].data, parts[i].size, flags);
+	for (i = 0; i < VM_PARTS; i++)
+		iofilter_close(parts[i].f);
+	return err ?: n;
+}
