@@ -6,6 +6,10 @@
 #include <unistd.h>
 #include "lib.h"
 
+/* What version 0.1.0 had; and a size that is none. */
+#define OPTS_MIN (offsetof(struct iofilter_opts, eventfds) + sizeof(int[KVM_IOFILTER_EVENTFDS]))
+#define OPTS_MAX 4096
+
 struct iofilter {
 	struct object o;
 	int link_fd;
@@ -46,18 +50,24 @@ static int link_fail(int err, const char *device, pid_t pid)
 	}
 }
 
-static const struct iofilter_opts *check_opts(const struct iofilter_opts *opts, int *err)
+/* The caller's options may be those of an older header, or of a newer one if it does not use what that has more. */
+static int take_opts(struct iofilter_opts *to, const struct iofilter_opts *from)
 {
-	static const struct iofilter_opts none = { .size = sizeof(none) };
+	size_t i;
 
-	*err = 0;
-	if (!opts)
-		return &none;
-	if (opts->size != sizeof(*opts))
-		*err = lib_fail(-EINVAL, "struct iofilter_opts has another size than this library's");
-	else if (opts->obj && opts->pinned)
-		*err = lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
-	return opts;
+	*to = (struct iofilter_opts){ .size = sizeof(*to) };
+	if (!from)
+		return 0;
+	if (from->size < OPTS_MIN || from->size > OPTS_MAX)
+		return lib_fail(-EINVAL, "iofilter_opts.size is not sizeof(struct iofilter_opts)");
+	for (i = sizeof(*to); i < from->size; i++)
+		if (((const char *)from)[i])
+			return lib_fail(-EINVAL, "struct iofilter_opts asks for something that this library (" IOFILTER_VERSION ") does not know");
+	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+	to->size = sizeof(*to);
+	if (to->obj && to->pinned)
+		return lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
+	return 0;
 }
 
 /* The options into ops and state. Without a row for the device nobody knows where they would go. */
@@ -80,10 +90,13 @@ static void sign_state(struct iofilter_head *head, pid_t pid)
 	head->attached_at = time(NULL);
 }
 
-static int already(pid_t pid, const char *device)
+static int already(pid_t pid, int vm_fd, const char *device)
 {
 	struct found f;
 
+	/* A VMM of several VMs knows what it has attached to each. */
+	if (pid == getpid() && vm_fd > 0)
+		return 0;
 	/* Without CAP_SYS_ADMIN we cannot know; then the module decides, which looks at ranges only. */
 	if (find_one(pid, device, &f) != 1)
 		return 0;
@@ -100,7 +113,7 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 		return err;
 	err = configure(&f->o, opts);
 	if (!err)
-		err = already(f->pid, f->o.ops.name);
+		err = already(f->pid, opts->vm_fd, f->o.ops.name);
 	if (err)
 		return err;
 	sign_state(f->o.state, f->pid);
@@ -114,27 +127,28 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 	return 0;
 }
 
-int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **out)
+int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *options, struct iofilter **out)
 {
+	struct iofilter_opts opts;
 	struct iofilter *f;
 	int vm_fd, err;
 
-	opts = check_opts(opts, &err);
+	err = take_opts(&opts, options);
 	if (err)
 		return err;
-	if (!opts->obj && !opts->pinned && (!device || !device_find(device)))
+	if (!opts.obj && !opts.pinned && (!device || !device_find(device)))
 		return device_unknown(device ?: "");
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return lib_fail(-ENOMEM, "out of memory");
 	f->pid = pid;
 	f->link_fd = f->o.ops_fd = f->o.state_fd = -1;
-	vm_fd = vm_open(pid, opts->vm_fd);
+	vm_fd = vm_open(pid, opts.vm_fd);
 	if (vm_fd < 0) {
 		free(f);
 		return vm_fd;
 	}
-	err = attach_vm(f, vm_fd, device, opts);
+	err = attach_vm(f, vm_fd, device, &opts);
 	/* Kept open it would keep the VM from ending. */
 	close(vm_fd);
 	if (err) {
@@ -295,37 +309,38 @@ static int swap(struct object *o, const struct found *f, const char *device, con
 	return err;
 }
 
-int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts)
+int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *options)
 {
 	struct iofilter_info old = {};
-	struct iofilter_opts copy;
+	struct iofilter_opts opts;
 	struct object o;
 	struct found f;
 	int err, kept;
+	bool anew;
 
-	opts = check_opts(opts, &err);
+	err = take_opts(&opts, options);
 	if (err)
 		return err;
-	if (opts->addr)
+	if (opts.addr)
 		return lib_fail(-EINVAL, "an update cannot move a device: detach it and attach it anew");
 	err = find_one(pid, device, &f);
 	if (err <= 0)
 		return err ?: not_attached(pid, device);
-	copy = *opts;
+	anew = opts.reset || opts.width || opts.bracket;
 	if (f.state_fd >= 0)
 		info_from_state(&old, f.state_fd);
-	if (!copy.width)
-		copy.width = old.width;
-	kept = object_open(&o, device, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
+	if (!opts.width)
+		opts.width = old.width;
+	kept = object_open(&o, device, &opts, anew ? -1 : f.state_fd);
 	if (kept < 0) {
 		find_release(&f);
 		return kept;
 	}
-	if (!kept && drain_state(f.state_fd, copy.drain_ms) && copy.drain_ms)
+	if (!kept && drain_state(f.state_fd, opts.drain_ms) && opts.drain_ms)
 		err = lib_fail(-EBUSY, "%s: the guest does not end what it has begun to read; try again, or cut it off (--drain 0)",
 			       device);
 	else
-		err = swap(&o, &f, device, &copy, kept);
+		err = swap(&o, &f, device, &opts, kept);
 	if (err)
 		drain_state(f.state_fd, 0);
 	object_close(&o);
