@@ -3,13 +3,13 @@ include scripts/rules.mk
 
 export O KDIR KSERIES PREFIX LIBDIR DESTDIR SRCDIR V
 
-DIRS	:= kmod bpf loader devices selftests
+DIRS	:= kmod bpf loader devices examples selftests
 
 all: check-tools $(DIRS)
 
 loader selftests: bpf
 selftests: loader
-devices: loader
+devices examples: loader
 bpf loader devices selftests: $(LIBBPF)
 
 $(DIRS):
