@@ -137,8 +137,8 @@ __u32 iofilter_link_id(const struct iofilter *f);
 
 /*
  * The program's state, shared with the kernel: struct iofilter_head (iofilter/state.h), which says how large it is, and what the device has.
- * Valid until iofilter_close(), even if the filter is gone; not the attached one's any more after iofilter_update() with new state.
- * NULL: it has none.
+ * Who uses more than the head compares its version and size with those of the header that he was compiled with. Valid until iofilter_close(),
+ * even if the filter is gone; not the attached one's any more after iofilter_update() with new state. NULL: it has none.
  */
 void *iofilter_state(const struct iofilter *f);
 

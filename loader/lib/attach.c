@@ -6,10 +6,6 @@
 #include <unistd.h>
 #include "lib.h"
 
-/* What version 0.1.0 had; and a size that is none. */
-#define OPTS_MIN (offsetof(struct iofilter_opts, eventfds) + sizeof(int[KVM_IOFILTER_EVENTFDS]))
-#define OPTS_MAX 4096
-
 struct iofilter {
 	struct object o;
 	int link_fd;
@@ -50,24 +46,34 @@ static int link_fail(int err, const char *device, pid_t pid)
 	}
 }
 
-/* The caller's options may be those of an older header, or of a newer one if it does not use what that has more. */
-static int take_opts(struct iofilter_opts *to, const struct iofilter_opts *from)
+/* What version 0.1.0 had; and a size that is none. */
+#define OPTS_MIN (offsetof(struct iofilter_opts, eventfds) + sizeof(int[KVM_IOFILTER_EVENTFDS]))
+#define OPTS_MAX 4096
+
+/*
+ * The caller's options may be those of an older header, or of a newer one if it does not use what that has more. In @to they have this
+ * library's size. Return: @to.
+ */
+static const struct iofilter_opts *check_opts(struct iofilter_opts *to, const struct iofilter_opts *from, int *err)
 {
 	size_t i;
 
+	*err = 0;
 	*to = (struct iofilter_opts){ .size = sizeof(*to) };
 	if (!from)
-		return 0;
-	if (from->size < OPTS_MIN || from->size > OPTS_MAX)
-		return lib_fail(-EINVAL, "iofilter_opts.size is not sizeof(struct iofilter_opts)");
+		return to;
+	if (from->size < OPTS_MIN || from->size > OPTS_MAX) {
+		*err = lib_fail(-EINVAL, "iofilter_opts.size is not sizeof(struct iofilter_opts)");
+		return to;
+	}
 	for (i = sizeof(*to); i < from->size; i++)
 		if (((const char *)from)[i])
-			return lib_fail(-EINVAL, "struct iofilter_opts asks for something that this library (" IOFILTER_VERSION ") does not know");
+			*err = lib_fail(-EINVAL, "struct iofilter_opts asks for something that this library (" IOFILTER_VERSION ") does not know");
 	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
 	to->size = sizeof(*to);
 	if (to->obj && to->pinned)
-		return lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
-	return 0;
+		*err = lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
+	return to;
 }
 
 /* The options into ops and state. Without a row for the device nobody knows where they would go. */
@@ -127,28 +133,28 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 	return 0;
 }
 
-int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *options, struct iofilter **out)
+int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **out)
 {
-	struct iofilter_opts opts;
+	struct iofilter_opts checked;
 	struct iofilter *f;
 	int vm_fd, err;
 
-	err = take_opts(&opts, options);
+	opts = check_opts(&checked, opts, &err);
 	if (err)
 		return err;
-	if (!opts.obj && !opts.pinned && (!device || !device_find(device)))
+	if (!opts->obj && !opts->pinned && (!device || !device_find(device)))
 		return device_unknown(device ?: "");
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return lib_fail(-ENOMEM, "out of memory");
 	f->pid = pid;
 	f->link_fd = f->o.ops_fd = f->o.state_fd = -1;
-	vm_fd = vm_open(pid, opts.vm_fd);
+	vm_fd = vm_open(pid, opts->vm_fd);
 	if (vm_fd < 0) {
 		free(f);
 		return vm_fd;
 	}
-	err = attach_vm(f, vm_fd, device, &opts);
+	err = attach_vm(f, vm_fd, device, opts);
 	/* Kept open it would keep the VM from ending. */
 	close(vm_fd);
 	if (err) {
@@ -309,38 +315,37 @@ static int swap(struct object *o, const struct found *f, const char *device, con
 	return err;
 }
 
-int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *options)
+int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts)
 {
 	struct iofilter_info old = {};
-	struct iofilter_opts opts;
+	struct iofilter_opts checked, copy;
 	struct object o;
 	struct found f;
 	int err, kept;
-	bool anew;
 
-	err = take_opts(&opts, options);
+	opts = check_opts(&checked, opts, &err);
 	if (err)
 		return err;
-	if (opts.addr)
+	if (opts->addr)
 		return lib_fail(-EINVAL, "an update cannot move a device: detach it and attach it anew");
 	err = find_one(pid, device, &f);
 	if (err <= 0)
 		return err ?: not_attached(pid, device);
-	anew = opts.reset || opts.width || opts.bracket;
+	copy = *opts;
 	if (f.state_fd >= 0)
 		info_from_state(&old, f.state_fd);
-	if (!opts.width)
-		opts.width = old.width;
-	kept = object_open(&o, device, &opts, anew ? -1 : f.state_fd);
+	if (!copy.width)
+		copy.width = old.width;
+	kept = object_open(&o, device, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
 	if (kept < 0) {
 		find_release(&f);
 		return kept;
 	}
-	if (!kept && drain_state(f.state_fd, opts.drain_ms) && opts.drain_ms)
+	if (!kept && drain_state(f.state_fd, copy.drain_ms) && copy.drain_ms)
 		err = lib_fail(-EBUSY, "%s: the guest does not end what it has begun to read; try again, or cut it off (--drain 0)",
 			       device);
 	else
-		err = swap(&o, &f, device, &opts, kept);
+		err = swap(&o, &f, device, &copy, kept);
 	if (err)
 		drain_state(f.state_fd, 0);
 	object_close(&o);
