@@ -4,6 +4,7 @@
 ROOT	:= $(abspath $(dir $(lastword $(MAKEFILE_LIST)))/..)
 O	?= $(ROOT)/build
 PREFIX	?= /usr/local
+LIBDIR	?= $(PREFIX)/lib
 SRCDIR	?= /usr/local/src/kvm-iofilter
 V	?= 0
 Q	:= $(if $(filter 1,$(V)),,@)
@@ -27,8 +28,8 @@ LIBBPF_CFLAGS := $(shell pkg-config --cflags libbpf)
 LIBBPF_LIBS	:= $(shell pkg-config --libs libbpf)
 LIBBPF	:=
 else
-LIBBPF	:= $(O)/libbpf/libbpf.a
-LIBBPF_CFLAGS := -I$(O)/libbpf/include
+LIBBPF	:= $(O)/libbpf-pic/libbpf.a
+LIBBPF_CFLAGS := -I$(O)/libbpf-pic/include
 LIBBPF_LIBS	:= $(LIBBPF) -lelf -lz
 endif
 

@@ -24,7 +24,7 @@ have_pkg() { dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null | grep -q '
 
 version_ge() { dpkg --compare-versions "$1" ge "$2"; }
 
-base_pkgs=(gcc make pkg-config binutils clang-19 llvm-19 dwarves libelf-dev zlib1g-dev libjson-c-dev libcmocka-dev libevent-dev
+base_pkgs=(gcc g++ make pkg-config binutils clang-19 llvm-19 dwarves libelf-dev zlib1g-dev libjson-c-dev libcmocka-dev libevent-dev
 	   dpkg-dev xz-utils "linux-headers-$series-amd64" "linux-image-$series-amd64" qemu-system-x86 busybox-static
 	   cpio kmod procps util-linux python3)
 

@@ -66,7 +66,7 @@ struct iofilter_vcpu {
 	__u64 reserved[3];
 };
 
-_Static_assert(sizeof(struct iofilter_vcpu) == 64, "a cache line per vCPU");
+IOFILTER_ASSERT(sizeof(struct iofilter_vcpu) == 64, "a cache line per vCPU");
 
 struct iofilter_clock {
 	/* What a hot read needs. */
@@ -131,10 +131,10 @@ struct iofilter_clock {
 };
 
 #ifndef iofilter_load /* tests stop a reader at each of these */
-#define iofilter_load(x)     (*(const volatile typeof(x) *)&(x))
-#define iofilter_store(x, v) (*(volatile typeof(x) *)&(x) = (v))
+#define iofilter_load(x)     (*(const volatile __typeof__(x) *)&(x))
+#define iofilter_store(x, v) (*(volatile __typeof__(x) *)&(x) = (v))
 #endif
-#define iofilter_barrier()   asm volatile("" ::: "memory")
+#define iofilter_barrier()   __asm__ volatile("" ::: "memory")
 
 #ifdef __bpf__
 #define iofilter_for(i, n) bpf_for (i, 0, n)

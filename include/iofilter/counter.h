@@ -21,6 +21,6 @@ struct iofilter_counter {
 	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
-_Static_assert(IOFILTER_NR_VERDICTS <= 16, "a counter for each verdict");
+IOFILTER_ASSERT(IOFILTER_NR_VERDICTS <= 16, "a counter for each verdict");
 
 #endif /* IOFILTER_COUNTER_H */

@@ -72,7 +72,7 @@ struct ide_vcpu {
 	__u64 reserved[5];
 };
 
-_Static_assert(sizeof(struct ide_vcpu) == 64, "a cache line per vCPU");
+IOFILTER_ASSERT(sizeof(struct ide_vcpu) == 64, "a cache line per vCPU");
 
 #define IDE_NO_UNIT 2 /* not known which is selected */
 
@@ -156,7 +156,7 @@ struct iofilter_ide {
 	struct ide_own own __attribute__((aligned(64))); /* in place of all that, where the VMM cooperates (ide_own.h) */
 };
 
-_Static_assert(IOFILTER_NR_VERDICTS <= 16, "a counter for each verdict");
+IOFILTER_ASSERT(IOFILTER_NR_VERDICTS <= 16, "a counter for each verdict");
 
 /* Which register an access begins at, or -1: none of the channel's. */
 static inline int ide_register(const struct iofilter_ide *ide, __u64 addr)

@@ -20,7 +20,7 @@ struct ide_taskfile {
 	__u16 pad;
 };
 
-_Static_assert(sizeof(struct ide_taskfile) == 16, "shared with the VMM");
+IOFILTER_ASSERT(sizeof(struct ide_taskfile) == 16, "shared with the VMM");
 
 enum ide_transfer {
 	IDE_NO_DATA,
@@ -43,7 +43,7 @@ struct ide_channel {
 	__u32 pad;
 };
 
-_Static_assert(sizeof(struct ide_channel) == 56, "shared with the VMM");
+IOFILTER_ASSERT(sizeof(struct ide_channel) == 56, "shared with the VMM");
 
 #define IDE_OWN_SECTORS	 256 /* ahead of the guest, behind the block of this moment .. */
 #define IDE_OWN_BLOCK	 16 /* .. of so many sectors at most */

@@ -3,10 +3,28 @@
  * libiofilter: attach filters to running VMs, find what is attached, read its state.
  *
  * Errors: a function that can fail returns a negative errno, and iofilter_error() then says in one line what is wrong and
- * what to do. The library prints nothing. All times are in ns unless a name says otherwise.
+ * what to do. What a call that failed should have stored (a handle, an array) is as it was. The library prints nothing, ends no
+ * process, and handles no signal. All times are in ns unless a name says otherwise. What is malloc()ed for the caller he free()s;
+ * an array of nothing may be NULL.
  *
- * Threads: functions may be called from any thread. One struct iofilter belongs to one thread at a time; and while one
- * thread is in iofilter_attach() or iofilter_update(), no other may be in either (libbpf's log has one hook per process).
+ * Every function but those about the library itself may also return ENOMEM; and EPERM or EACCES where a capability is missing.
+ *
+ * Threads. Any function may be called from any thread, and:
+ * - Those that take a pid or nothing (iofilter_vms, _vm_get, _attach, _list, _detach, _update, _clock_set, _table_get, _table_replace, _open, _save_vm,
+ *   _restore_vm, _map_set, _unmap, _regs, _reg_id, _reg_name, _clean, _features, _devices, _set_log, ..) also at the same time. What several of them do to one filter comes out as if they had been called
+ *   one after another, but for the clock's operations (below). While one thread opens and loads programs, in iofilter_attach() or
+ *   iofilter_update(), others wait there: libbpf has one hook for messages per process. Where libbpf is a shared library, and the program uses
+ *   it too, it does not set that hook (libbpf_set_print()) meanwhile.
+ * - Of those with a handle, the ones that take a const struct iofilter * may be called at the same time, beside one of the others.
+ *   Those others (iofilter_clock, _pin, _stop, _map, _alarm_*, _reg_*, _save, _restore) come one at a time for each handle. iofilter_close() comes last: nobody else is in a function
+ *   with this handle, or reads its state, any more.
+ * - A clock is changed by one at a time, whoever it is (iofilter_clock(), iofilter_clock_set(), iofilter/clockctl.h): a VMM's lock of the
+ *   device will do. What else is written through iofilter_state() has one writer at a time as well, as its header says.
+ * - struct iofilter_rules does not change once it is read: any number of threads may use it until it is freed.
+ * - The reason of a failure (iofilter_error()) is the thread's own.
+ *
+ * No function may be called from a signal handler, nor between fork() and exec() in the child of a program with several threads. Descriptors
+ * are close-on-exec; but a child that does not exec() holds the filters as its parent does: only iofilter_stop() ends them for sure.
  */
 #ifndef IOFILTER_LIBIOFILTER_H
 #define IOFILTER_LIBIOFILTER_H
@@ -25,52 +43,65 @@ extern "C" {
 #define IOFILTER_VERSION "0.1.0"
 #define IOFILTER_PIN_DIR "/sys/fs/bpf/kvm-iofilter"
 
-/* The version of the library that runs; IOFILTER_VERSION is that of the header. */
+/* The version of the library that runs, "0.1.0"; IOFILTER_VERSION is that of the header. */
 const char *iofilter_version(void);
 
-/* Why this thread's last failing call failed: one line, no newline. Valid until the thread's next failing call. */
+/*
+ * Why this thread's last failing call failed: one line, no newline, at most 511 bytes; "no error" before the first. Never NULL. Valid until
+ * the thread's next call of a function that can fail, or its end.
+ */
 const char *iofilter_error(void);
 
-/* Where libbpf's messages go, the verifier's log among them; NULL (as at start): nowhere. Set it before anything else. */
+/*
+ * Where libbpf's warnings and information go, the verifier's log among them; NULL (as at start): nowhere. @print is called as vprintf() is,
+ * in the thread that attaches or updates, and calls neither of the two itself. May be changed at any time; a call of the old one may still be
+ * under way when this returns.
+ */
 void iofilter_set_log(int (*print)(const char *fmt, va_list ap));
 
 /* --- VMs --- */
 
 struct iofilter_vm {
-	pid_t pid;
-	unsigned int vcpus;
-	char name[64]; /* QEMU's -name, else the process's */
+	pid_t pid; /* of the process, in the caller's pid namespace */
+	unsigned int vcpus; /* of all its VMs */
+	char name[64]; /* QEMU's -name, else the process's; cut off if it is longer */
 };
 
 /*
- * The VMs that run on this host, by pid. *@vms is malloc()ed; free() it.
+ * The processes of this host that have a VM, by pid. *@vms is malloc()ed; free() it.
  * *@hidden (may be NULL): how many processes could not be looked into for lack of permission.
  * Return: how many.
  */
 int iofilter_vms(struct iofilter_vm **vms, unsigned int *hidden);
 
-/* One VM. ESRCH: no such process; ENODEV: it has no VM; EACCES: no permission to look. */
+/* One of them. ESRCH: no such process; ENODEV: it has no VM; EACCES: no permission to look (CAP_SYS_PTRACE towards it). */
 int iofilter_vm_get(pid_t pid, struct iofilter_vm *vm);
 
 /* --- attaching --- */
 
-/* The names of the devices that the library has a program for and that need nothing else (a table needs rules), NULL-terminated. */
+/*
+ * The names of the devices that the library has a program for and that need nothing else (a table needs rules), NULL-terminated. Valid for
+ * as long as the library is loaded.
+ */
 const char *const *iofilter_devices(void);
 
 /* Rules for a table, from a file. */
 struct iofilter_rules;
 
-/* Zero means "as the device has it" everywhere. */
+/*
+ * Zero means "as the device has it" everywhere. Later versions add members at the end: the library takes what an older program has, and
+ * refuses (EINVAL) what a newer one asks for and it does not know.
+ */
 struct iofilter_opts {
 	size_t size;	    /* sizeof(struct iofilter_opts) */
 	const char *obj;    /* programs from this BPF object file instead of the library's own; device may be NULL */
 	const char *pinned; /* programs that "bpftool prog loadall FILE DIR/progs pinmaps DIR" pinned in this DIR; likewise */
-	int vm_fd;	    /* number of the VM's descriptor in the VMM, where it has several VMs */
+	int vm_fd;	    /* number of the VM's descriptor in the VMM, where it has several VMs; not 0 */
 	__u64 addr;	    /* port, or guest physical address */
-	unsigned int width; /* of a counter, bits */
+	unsigned int width; /* of a counter, bits: PM timer 24 or 32, HPET 64 */
 	__u64 bracket;	    /* the clock's times (iofilter/clock.h): all three or none; none: measured */
 	__u64 absence;
-	__u64 expiry;
+	__u64 expiry;	    /* none of them above a second, and this not below the bracket */
 	int reset; /* iofilter_update(): start with new state, which also clears a blown fuse */
 	/* iofilter_update() with new state: wait so many ms for the guest to end its read sequences; 0: cut them off */
 	unsigned int drain_ms;
@@ -83,22 +114,33 @@ struct iofilter_opts {
 struct iofilter;
 
 /*
- * Attach @device to the VM of process @pid. @opts may be NULL. Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE towards
- * the VMM. The VM's descriptor is not kept.
+ * Attach @device to the VM of process @pid (not of a thread), and set *@f, which is to be closed. @device may be NULL if the options
+ * bring the programs; @opts may be NULL. Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE towards the VMM; for a process's own VM, with
+ * iofilter_opts.vm_fd, not the last. The VM's descriptor is not kept. When it returns the guest's accesses go to the filter. It
+ * takes as long as the kernel takes to verify the programs: some 10 ms.
  *
- * ESRCH, ENODEV, EACCES: as iofilter_vm_get(); EEXIST: already attached; EBUSY: another device is in the way;
- * EADDRINUSE: the kernel itself has the device; ENXIO: the kernel does not have the PIT that the device needs;
- * ENOENT: unknown device; ENOSYS: the host lacks something; EINVAL: options; EPERM: a capability is missing.
+ * ESRCH, ENODEV, EACCES: as iofilter_vm_get(), and ENODEV too if the VM ended meanwhile; EEXIST: already attached, or another
+ * filter on the same addresses; EBUSY: a range and one of another device would hide each other, or pinned programs that were attached
+ * before; EADDRINUSE: the kernel itself has the device; ENXIO: the kernel does not have the PIT that the device needs;
+ * ENOENT: unknown device, no such file, nothing pinned; ENOSYS: the host lacks something (iofilter_features()); EINVAL: options, several
+ * VMs and no vm_fd, an object that is none or that the verifier refuses; ENOSPC: the VM has too many I/O devices; EPROTO: the
+ * module is of another version; EPERM: a capability is missing. The kernel's verifier may refuse with other numbers (EACCES, E2BIG).
  */
 int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **f);
 
-/* For poll(): POLLHUP when the filter is gone, because the VM ended or somebody detached it. Not to be closed. */
+/* The BPF link. For poll(): POLLHUP when the filter is gone, because the VM ended or somebody detached it. Not to be closed. */
 int iofilter_fd(const struct iofilter *f);
+/* Name, and data members of what is attached (its programs and vm_fd mean nothing here). Valid until iofilter_close(). */
 const char *iofilter_device(const struct iofilter *f);
 const struct kvm_iofilter_ops *iofilter_ops(const struct iofilter *f);
+/* The BPF link's id, as "bpftool link" shows it. */
 __u32 iofilter_link_id(const struct iofilter *f);
 
-/* The program's state (iofilter/state.h), shared with the kernel. Valid until iofilter_close(). NULL: it has none. */
+/*
+ * The program's state, shared with the kernel: struct iofilter_head (iofilter/state.h), which says how large it is, and what the device has.
+ * Who uses more than the head compares its version and size with those of the header that he was compiled with. Valid until iofilter_close(),
+ * even if the filter is gone; not the attached one's any more after iofilter_update() with new state. NULL: it has none.
+ */
 void *iofilter_state(const struct iofilter *f);
 
 enum iofilter_end {
@@ -107,10 +149,13 @@ enum iofilter_end {
 	IOFILTER_DETACHED,
 };
 
-/* Whether and how the filter ended. */
+/* Whether and how the filter ended. A VM that ended while its process has others counts as a detach. */
 enum iofilter_end iofilter_ended(const struct iofilter *f);
 
-/* Pin link and state under IOFILTER_PIN_DIR/<pid>/<device>/: the filter then outlives this process. */
+/*
+ * Pin link and state under IOFILTER_PIN_DIR/<pid>/<device>/: the filter then outlives this process, until the VM ends, or a detach.
+ * Pins of a filter that is gone are replaced. EEXIST: another one is pinned there; ENOSYS: no BPF file system.
+ */
 int iofilter_pin(struct iofilter *f);
 
 /*
@@ -120,15 +165,22 @@ int iofilter_pin(struct iofilter *f);
  */
 #define IOFILTER_DRAIN_MS 1000
 
-/* Drain for at most @drain_ms, detach, and remove the pins. @f is still to be closed. Return: how many sequences were cut off. */
+/*
+ * Drain for at most @drain_ms, detach, and remove the pins. When it returns no access is under way in the filter. Does nothing to one that is
+ * gone. @f is still to be closed. Return: how many sequences were cut off.
+ */
 int iofilter_stop(struct iofilter *f, unsigned int drain_ms);
 
-/* Let go of the filter. Without a pin, and if no other process holds its link, it is detached. NULL is allowed. */
+/*
+ * Let go of the filter. Without a pin, and if nobody else holds its link, it is detached, after a drain of KVM_IOFILTER_DRAIN_MS at most. Who
+ * lists filters, here or in another process, holds each for a moment: to attach the same anew at once, iofilter_stop() first. NULL is allowed.
+ */
 void iofilter_close(struct iofilter *f);
 
 /* --- what others attached --- */
 
 #define IOFILTER_MAX_CHANNELS 3
+#define IOFILTER_MAX_VERDICTS 16
 
 /* The module's own counters for one range. */
 struct iofilter_range_stats {
@@ -166,8 +218,8 @@ struct iofilter_info {
 	__u64 cut;	   /* .. that could not be ended here */
 	__u64 addr;
 	__u32 width; /* bits */
-	__u64 verdicts[IOFILTER_NR_VERDICTS]; /* accesses by enum iofilter_verdict */
-	__u64 reads;	   /* all of them but the writes */
+	__u64 verdicts[IOFILTER_MAX_VERDICTS]; /* accesses by enum iofilter_verdict */
+	__u64 reads;	   /* the sum of all but IOFILTER_PUNT_WRITE */
 	__u32 proof;	   /* enum iofilter_proof */
 	__u32 mode;	   /* enum iofilter_clock_mode */
 	__u32 fuse;	   /* enum iofilter_fuse */
@@ -213,33 +265,39 @@ struct iofilter_info {
 	__u32 alarm;	 /* enum iofilter_map_alarm */
 	__u64 alarms;	 /* that have come since the attach */
 	__u64 alarm_in;	 /* ns until the next one; 0: none comes unless something is changed */
+	__u64 reserved[16]; /* 0 */
 };
 
+IOFILTER_ASSERT(IOFILTER_NR_VERDICTS <= IOFILTER_MAX_VERDICTS, "a place for each verdict");
+
 /*
- * What is attached to the VM of @pid, or to any with @pid 0. Needs CAP_SYS_ADMIN. *@infos is malloc()ed; free() it.
- * Return: how many.
+ * What is attached to the VM of @pid, or to any with @pid 0, and what pins are left there, by pid and name. Needs CAP_SYS_ADMIN (EPERM). Each
+ * counter is read by itself, while the guest goes on. *@infos is malloc()ed; free() it. Return: how many.
  */
 int iofilter_list(pid_t pid, struct iofilter_info **infos);
 
 /*
- * Detach @device from the VM of @pid, whoever attached it, as iofilter_stop() does. ENOENT: it is not attached.
- * Return: how many sequences were cut off.
+ * Detach @device from the VM of @pid, whoever attached it, as iofilter_stop() does. Needs CAP_SYS_ADMIN. ENOENT: it is not attached. Of
+ * a process with several VMs the first is meant: by handle each can be reached. Return: how many sequences were cut off.
  */
 int iofilter_detach(pid_t pid, const char *device, unsigned int drain_ms);
 
 /*
  * Swap a fresh program under the link of an attached device; no access is lost. The state (proof, counters) is kept
- * if its layout is the same and opts->reset is not set; else the old one is drained first. EBUSY: the guest has not ended its
- * sequences within opts->drain_ms. Return: 1 if the state was kept, 0 if it is new.
+ * if its layout is the same and @opts has no reset, width or bracket; else the old one is drained first. @opts (may be NULL) as for
+ * iofilter_attach(), which has the errors, too; but the device stays where it is (EINVAL: addr is given), and its eventfds are those it was
+ * attached with. Needs CAP_SYS_ADMIN, too. ENOENT: it is not attached; EINVAL: the new program is for other ranges, another name or another VM;
+ * ENOLINK: it was detached meanwhile; EBUSY: the guest has not ended its sequences within opts->drain_ms. With an error the old program
+ * stays. Return: 1 if the state was kept, 0 if it is new.
  */
 int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts);
 
 enum iofilter_clock_op {
 	IOFILTER_CLOCK_STOP,  /* owned: freeze it at this moment; else: answer nothing until the start */
 	IOFILTER_CLOCK_START, /* owned: go on from where it was stopped; else: prove it anew */
-	IOFILTER_CLOCK_OWN,   /* the caller owns it: CLOCK_MONOTONIC + offset, exactly, from this moment on */
-	IOFILTER_CLOCK_PROVE_ANEW, /* nobody owns it any more */
-	/* The caller owns it, and it stands. For iofilter_clock() alone, as the next. */
+	IOFILTER_CLOCK_OWN,   /* the caller owns it: CLOCK_MONOTONIC + offset, exactly, from this moment on; clears a blown fuse */
+	IOFILTER_CLOCK_PROVE_ANEW, /* nobody owns or holds it any more; a blown fuse stays */
+	/* The caller owns it, and it stands. */
 	IOFILTER_CLOCK_OWN_STOPPED,
 	/*
 	 * Answer nothing for now, whoever owns it: no reader is answered by what was known before this call once it returns. A VMM holds a
@@ -249,27 +307,33 @@ enum iofilter_clock_op {
 };
 
 /*
- * Change the clock of an attached device. To the guest it is one step; reads of all vCPUs see it before or after. @offset, in ns, is
- * for IOFILTER_CLOCK_OWN: the device clock less CLOCK_MONOTONIC; the sum must not be negative (EINVAL). Owning the
- * clock is for a VMM that takes its own answers from the same sum. EALREADY: it is stopped, or runs, already.
+ * Change the clock of an attached device. To the guest it is one step; reads of all vCPUs see it before or after. @value, in ns, is
+ * for IOFILTER_CLOCK_OWN the device clock less CLOCK_MONOTONIC, for IOFILTER_CLOCK_OWN_STOPPED what the clock shows: neither that nor the sum
+ * may be negative (EINVAL). Owning the clock is for a VMM that takes its own answers from the same sum. Needs CAP_SYS_ADMIN.
+ *
+ * EALREADY (IOFILTER_CLOCK_STOP and _START only): it is stopped, or runs, already; ENOENT: not attached; EOPNOTSUPP: this device's clock cannot
+ * be owned (the PIT's can only be stopped, held, started and proven anew), or it has none; EPROTO: its state has another layout; EBUSY: an
+ * access does not end (the PIT, after a second).
  */
-int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset);
+int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 value);
 
 /* --- for a VMM: its own filters, by handle (docs/vmm.md) --- */
 
 /*
- * iofilter_attach() with getpid() and iofilter_opts.vm_fd, the VM's own descriptor, needs no right to look into processes. Attach
- * before the vCPUs run; the link ends with the process that holds it, or at iofilter_close().
+ * iofilter_attach() with getpid() and iofilter_opts.vm_fd, the VM's own descriptor, needs no right to look into processes, and whether the
+ * VM has the device already only the module tells, by its ranges. Attach before the vCPUs run, or while they are stopped; the link ends with the
+ * process that holds it, or at iofilter_close().
  *
- * Change the clock of @f as iofilter_clock_set() does, without a search for it. @value: for IOFILTER_CLOCK_OWN the offset, for
- * IOFILTER_CLOCK_OWN_STOPPED what the clock shows, in ns. May be called from any thread of the VMM, one at a time for each filter, with
- * the VMM's locks held: it waits only for a vCPU that takes a sample at this moment.
- *
- * EOPNOTSUPP: this device's clock cannot be owned (IOFILTER_CLOCK_STOP and _START can all), or it has none.
+ * Change the clock of @f as iofilter_clock_set() does, without a search for it and without a capability. May be called from any thread of the
+ * VMM, one at a time for each filter, with the VMM's locks held: it waits only for a vCPU that takes a sample at this moment, about a
+ * microsecond, and for one that never ends it (a writer that was killed) a second, after which it goes on.
  */
 int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value);
 
-/* What iofilter_list() tells, of this one: no right to look at all links is needed. The module's counters are not in it. */
+/*
+ * What iofilter_list() tells, of this one: no right to look at all links is needed. The module's counters are not in it. EOPNOTSUPP: the
+ * filter has no state of its own; all that is not of the state is filled in.
+ */
 int iofilter_info_get(const struct iofilter *f, struct iofilter_info *info);
 
 /* --- state: registers by id (docs/state.md) --- */
@@ -372,13 +436,14 @@ int iofilter_restore_vm(pid_t pid, const void *data, size_t size, unsigned int f
 /* --- tables of rules (docs/table.md) --- */
 
 /*
- * Read rules from @file. EINVAL: iofilter_error() begins with "FILE:LINE:COLUMN: ". They are attached as device "table" with
- * iofilter_opts.rules, and may be freed then.
+ * Read rules from @file, a regular one. EINVAL: iofilter_error() begins with "FILE:LINE:COLUMN: ", or it is no regular file; EFBIG: it is larger
+ * than 4 MB; ENOENT and others: it cannot be opened or read. They are attached as device "table" with iofilter_opts.rules, and may
+ * be freed then. NULL may be freed, too.
  */
 int iofilter_rules_read(const char *file, struct iofilter_rules **rules);
 void iofilter_rules_free(struct iofilter_rules *rules);
 
-/* What the rules have become (iofilter/table.h), and which addresses they watch. */
+/* What the rules have become (iofilter/table.h), and which addresses they watch, *@nr ranges. Valid until they are freed. */
 struct iofilter_table;
 const struct iofilter_table *iofilter_rules_table(const struct iofilter_rules *rules);
 const struct kvm_iofilter_range *iofilter_rules_ranges(const struct iofilter_rules *rules, __u32 *nr);
@@ -388,11 +453,15 @@ int iofilter_rules_within(const struct iofilter_rules *rules, const struct kvm_i
 
 /*
  * Swap the rules of an attached table: an access of the guest meets the old ones or the new ones, which begin with nothing known.
- * EINVAL: they are for other addresses; EBUSY: slots that the VMM has not seen, for @drain_ms; then nothing has changed.
+ * ENOENT: no table is attached; EINVAL: they are for other addresses; EBUSY: slots that the VMM has not seen, for @drain_ms; and as
+ * iofilter_update(). With an error nothing has changed.
  */
 int iofilter_table_replace(pid_t pid, const struct iofilter_rules *rules, unsigned int drain_ms);
 
-/* A copy of an attached table at this moment, names and lines included; free() it. */
+/*
+ * A copy of an attached table, names and lines included; free() it. It is made while the guest goes on: its counters and slots need not be of one
+ * moment. Needs CAP_SYS_ADMIN. ENOENT: no table is attached; EPROTO: its state has another layout.
+ */
 int iofilter_table_get(pid_t pid, struct iofilter_table **copy);
 
 /* --- maps: a counter or a constant where the VMM has no device --- */
@@ -469,7 +538,7 @@ int iofilter_unmap(pid_t pid, __u64 addr);
 int iofilter_alarm_fd(struct iofilter *f);
 int iofilter_alarm_read(struct iofilter *f, __u64 *alarms);
 
-/* Remove the pins whose filter is gone. Return: how many. */
+/* Remove the pins whose filter is gone. Return: how many (0 without a BPF file system, too). */
 int iofilter_clean(void);
 
 /* --- the host --- */
@@ -485,11 +554,13 @@ struct iofilter_feature {
 	const char *name; /* for people */
 	enum iofilter_answer answer;
 	int required;	  /* without it nothing can be attached */
-	char detail[96];
+	char detail[96]; /* what was found, or "" */
 	const char *todo; /* if not yes */
 };
 
-/* What this host and process have of what is needed. *@features is malloc()ed; free() it. Return: how many. */
+/*
+ * What this host and process have of what is needed. *@features is malloc()ed; free() it: its strings are the library's own. Return: how many.
+ */
 int iofilter_features(struct iofilter_feature **features);
 
 #pragma GCC visibility pop

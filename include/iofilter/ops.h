@@ -14,6 +14,13 @@
 #include <linux/types.h>
 #endif
 
+/* C++ has it under another name. */
+#ifdef __cplusplus
+#define IOFILTER_ASSERT(what, why) static_assert(what, why)
+#else
+#define IOFILTER_ASSERT(what, why) _Static_assert(what, why)
+#endif
+
 #define KVM_IOFILTER_NAME_LEN	16
 #define KVM_IOFILTER_MAX_RANGES 16
 #define KVM_IOFILTER_EVENTFDS	4

@@ -111,7 +111,7 @@ struct rtc_vcpu {
 	__u64 reserved;
 };
 
-_Static_assert(sizeof(struct rtc_vcpu) == 64, "a cache line per vCPU");
+IOFILTER_ASSERT(sizeof(struct rtc_vcpu) == 64, "a cache line per vCPU");
 
 /* A written index is RTC_INDEX_KNOWN | the register, and above it a number that no other write has. */
 #define RTC_INDEX_KNOWN 0x80
@@ -145,6 +145,6 @@ struct iofilter_rtc {
 	struct rtc_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
-_Static_assert(IOFILTER_NR_VERDICTS <= 16, "a counter for each verdict");
+IOFILTER_ASSERT(IOFILTER_NR_VERDICTS <= 16, "a counter for each verdict");
 
 #endif /* IOFILTER_RTC_H */

@@ -26,12 +26,12 @@ static inline void iofilter_rtc_end(struct rtc_time *t)
 /* @t->seq and @t->valid are not looked at. */
 static inline void iofilter_rtc_publish(struct iofilter_rtc *r, const struct rtc_time *t)
 {
-	struct rtc_time new = *t;
+	struct rtc_time next = *t;
 
 	iofilter_rtc_begin(&r->time);
-	new.seq = r->time.seq;
-	new.valid = 1;
-	r->time = new;
+	next.seq = r->time.seq;
+	next.valid = 1;
+	r->time = next;
 	iofilter_rtc_end(&r->time);
 }
 

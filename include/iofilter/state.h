@@ -77,6 +77,6 @@ struct iofilter_head {
 	__u64 cut; /* sequences that could not be ended here: the guest got their rest from the VMM */
 };
 
-_Static_assert(sizeof(struct iofilter_head) == 64, "programs and loaders of other versions read it");
+IOFILTER_ASSERT(sizeof(struct iofilter_head) == 64, "programs and loaders of other versions read it");
 
 #endif /* IOFILTER_STATE_H */

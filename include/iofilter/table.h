@@ -88,7 +88,7 @@ struct table_rule {
 	__u32 pad2;
 };
 
-_Static_assert(sizeof(struct table_rule) == 104, "copied between loader and program");
+IOFILTER_ASSERT(sizeof(struct table_rule) == 104, "copied between loader and program");
 
 /* Addresses of a range and where they stand in ports[]. */
 struct table_range {
@@ -151,8 +151,8 @@ struct table_expect {
 	__u8 pad[6];
 };
 
-_Static_assert(IOFILTER_NR_VERDICTS <= 16, "counters in the state");
-_Static_assert(sizeof(struct table_expect) == 48, "written by the VMM");
+IOFILTER_ASSERT(IOFILTER_NR_VERDICTS <= 16, "counters in the state");
+IOFILTER_ASSERT(sizeof(struct table_expect) == 48, "written by the VMM");
 
 struct table_predict {
 	__u32 armed;

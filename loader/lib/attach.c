@@ -36,18 +36,34 @@ static int link_fail(int err, const struct device *d, const char *device, pid_t 
 	}
 }
 
-static const struct iofilter_opts *check_opts(const struct iofilter_opts *opts, int *err)
+/* What version 0.1.0 had; and a size that is none. */
+#define OPTS_MIN (offsetof(struct iofilter_opts, eventfds) + sizeof(int[KVM_IOFILTER_EVENTFDS]))
+#define OPTS_MAX 4096
+
+/*
+ * The caller's options may be those of an older header, or of a newer one if it does not use what that has more. In @to they have this
+ * library's size. Return: @to.
+ */
+static const struct iofilter_opts *check_opts(struct iofilter_opts *to, const struct iofilter_opts *from, int *err)
 {
-	static const struct iofilter_opts none = { .size = sizeof(none) };
+	size_t i;
 
 	*err = 0;
-	if (!opts)
-		return &none;
-	if (opts->size != sizeof(*opts))
-		*err = lib_fail(-EINVAL, "struct iofilter_opts has another size than this library's");
-	else if (opts->obj && opts->pinned)
+	*to = (struct iofilter_opts){ .size = sizeof(*to) };
+	if (!from)
+		return to;
+	if (from->size < OPTS_MIN || from->size > OPTS_MAX) {
+		*err = lib_fail(-EINVAL, "iofilter_opts.size is not sizeof(struct iofilter_opts)");
+		return to;
+	}
+	for (i = sizeof(*to); i < from->size; i++)
+		if (((const char *)from)[i])
+			*err = lib_fail(-EINVAL, "struct iofilter_opts asks for something that this library (" IOFILTER_VERSION ") does not know");
+	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+	to->size = sizeof(*to);
+	if (to->obj && to->pinned)
 		*err = lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
-	return opts;
+	return to;
 }
 
 /* The options into ops and state. Without a row for the device nobody knows where they would go. */
@@ -70,10 +86,13 @@ static void sign_state(struct iofilter_head *head, pid_t pid)
 	head->attached_at = time(NULL);
 }
 
-static int already(pid_t pid, const char *device)
+static int already(pid_t pid, int vm_fd, const char *device)
 {
 	struct found f;
 
+	/* A VMM of several VMs knows what it has attached to each. */
+	if (pid == getpid() && vm_fd > 0)
+		return 0;
 	/* Without CAP_SYS_ADMIN we cannot know; then the module decides, which looks at ranges only. */
 	if (find_one(pid, device, &f) != 1)
 		return 0;
@@ -90,7 +109,7 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 		return err;
 	err = configure(&f->o, opts);
 	if (!err)
-		err = already(f->pid, f->o.ops.name);
+		err = already(f->pid, opts->vm_fd, f->o.ops.name);
 	if (err)
 		return err;
 	sign_state(f->o.state, f->pid);
@@ -106,10 +125,11 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 
 int iofilter_attach(pid_t pid, const char *device, const struct iofilter_opts *opts, struct iofilter **out)
 {
+	struct iofilter_opts checked;
 	struct iofilter *f;
 	int vm_fd, err;
 
-	opts = check_opts(opts, &err);
+	opts = check_opts(&checked, opts, &err);
 	if (err)
 		return err;
 	if (!opts->obj && !opts->pinned && (!device || !device_find(device)))
@@ -295,12 +315,12 @@ int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *o
 {
 	char program[KVM_IOFILTER_NAME_LEN];
 	struct iofilter_info old = {};
-	struct iofilter_opts copy;
+	struct iofilter_opts checked, copy;
 	struct object o;
 	struct found f;
 	int err, kept;
 
-	opts = check_opts(opts, &err);
+	opts = check_opts(&checked, opts, &err);
 	if (err)
 		return err;
 	if (opts->addr)

@@ -82,11 +82,15 @@ static int clock_fail(int err, const char *device, enum iofilter_clock_op op, __
 	case -EOPNOTSUPP:
 		return lib_fail(err, "the clock of %s counts from what the guest did: nobody can set it, only stop and start", device);
 	case -EINVAL:
-		return lib_fail(err, "offset %lld: the clock would be negative", (long long)value);
+		if (op != IOFILTER_CLOCK_OWN && op != IOFILTER_CLOCK_OWN_STOPPED)
+			return lib_fail(err, "%d is nothing that can be done to a clock", op);
+		return lib_fail(err, "%s %lld: the clock would be negative", op == IOFILTER_CLOCK_OWN ? "offset" : "time", (long long)value);
 	case -EALREADY:
 		return lib_fail(err, "the clock of %s %s already", device, op == IOFILTER_CLOCK_STOP ? "is stopped" : "runs");
+	case 0:
+		return 0;
 	default:
-		return err;
+		return lib_fail(err, "the clock of %s cannot be changed now: %s", device, strerror(-err));
 	}
 }
 
@@ -97,7 +101,7 @@ int clock_change(const struct device *d, void *state, enum iofilter_clock_op op,
 	return clock_fail(change_all(d, state, op, value), d->name, op, value);
 }
 
-int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 offset)
+int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 value)
 {
 	char program[KVM_IOFILTER_NAME_LEN];
 	const struct device *d;
@@ -123,7 +127,7 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 	if (head->magic != IOFILTER_STATE_MAGIC || head->version != d->version || head->size != d->state_size)
 		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
 	else
-		err = clock_change(d, head, op, offset);
+		err = clock_change(d, head, op, value);
 	munmap(head, d->state_size);
 	return err;
 }

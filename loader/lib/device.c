@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The devices that there are programs for: one row each. */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -334,12 +335,19 @@ int device_unknown(const char *name)
 	return lib_fail(-ENOENT, "unknown device '%s'; known: %s", name, known);
 }
 
-const char *const *iofilter_devices(void)
-{
-	static const char *names[NR_DEVICES + 1];
+static const char *names[NR_DEVICES + 1];
 
+static void name_all(void)
+{
 	for (size_t i = 0, n = 0; i < NR_DEVICES; i++)
 		if (!devices[i].on_request)
 			names[n++] = devices[i].name;
+}
+
+const char *const *iofilter_devices(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, name_all);
 	return names;
 }

@@ -4,6 +4,7 @@
  * map's value names the programs, and one of their maps is the state.
  */
 #include <stdio.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -183,8 +184,9 @@ static int match(const struct found *f, void *arg)
 	if (strcmp(f->ops.name, one->device))
 		return 0;
 	*one->f = *f;
-	one->f->link_fd = dup(f->link_fd);
-	one->f->state_fd = f->state_fd < 0 ? -1 : dup(f->state_fd);
+	/* A child that another thread starts must not hold the filter. */
+	one->f->link_fd = fcntl(f->link_fd, F_DUPFD_CLOEXEC, 0);
+	one->f->state_fd = f->state_fd < 0 ? -1 : fcntl(f->state_fd, F_DUPFD_CLOEXEC, 0);
 	return 1;
 }
 

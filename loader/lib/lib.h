@@ -26,7 +26,10 @@ static inline void close_fd(int fd)
 		close(fd);
 }
 
-/* log.c: libbpf's messages in between go to the user's hook, and a program that the verifier refused is noted. */
+/*
+ * log.c: libbpf's messages in between go to the user's hook, and a program that the verifier refused is noted; one thread at a time is
+ * in between. log_refused() is for this thread, before the end.
+ */
 void log_begin(void);
 void log_end(void);
 const char *log_refused(void);

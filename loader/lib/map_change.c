@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* One change of a map that the guest may be reading (iofilter/map.h says why it takes three steps). */
-#include <signal.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 #include <iofilter/mapctl.h>
@@ -8,6 +8,15 @@
 #include "map.h"
 
 #define WRITER_TRIES 1000 /* ms */
+
+static bool is_gone(pid_t pid)
+{
+	int fd = syscall(SYS_pidfd_open, pid, 0);
+	bool gone = fd < 0 && errno == ESRCH;
+
+	close_fd(fd);
+	return gone;
+}
 
 /* A change takes microseconds. Who is gone in the middle of one leaves the counter standing, and the lock. */
 int map_lock(struct iofilter_map *m)
@@ -20,7 +29,7 @@ int map_lock(struct iofilter_map *m)
 		owner = mapctl_lock(m, me);
 		if (!owner)
 			return 0;
-		if (i > 10 && kill(owner, 0) && errno == ESRCH)
+		if (i > 10 && is_gone(owner))
 			__sync_val_compare_and_swap(&m->writer, owner, 0);
 		nanosleep(&ms, NULL);
 	}

@@ -76,15 +76,25 @@ static int find_maps(struct object *o, const char *name, struct bpf_map **ops, s
 	return 0;
 }
 
+/* libbpf has numbers of its own beyond errno's: of an object that is not as it should be. */
+static int plain_errno(int err)
+{
+	return err <= -__LIBBPF_ERRNO__START ? -EINVAL : err;
+}
+
 static int load_fail(const char *name, int err)
 {
+	char why[128];
+
+	libbpf_strerror(err, why, sizeof(why));
+	err = plain_errno(err);
 	if (err == -EPERM)
 		return lib_fail(err, "no permission to load BPF programs: run as root (CAP_BPF and CAP_PERFMON)");
 	if (log_refused())
 		return lib_fail(err,
 				"%s: the kernel's verifier refused the program %s (%s); 'iofilter -v' shows its log",
-				name, log_refused(), strerror(-err));
-	return lib_fail(err, "%s cannot be loaded: %s; 'iofilter -v' shows why", name, strerror(-err));
+				name, log_refused(), why);
+	return lib_fail(err, "%s cannot be loaded: %s; 'iofilter -v' shows why", name, why);
 }
 
 static int keep_state(struct object *o, struct bpf_map *state, int keep_fd)
@@ -128,7 +138,7 @@ static int from_elf(struct object *o, const char *device, const struct iofilter_
 	if (!o->bpf) {
 		err = -errno;
 		libbpf_strerror(err, why, sizeof(why));
-		return lib_fail(err, "%s is no BPF object: %s", name, why);
+		return lib_fail(plain_errno(err), "%s is no BPF object: %s", name, why);
 	}
 	err = find_maps(o, name, &ops, &state);
 	if (err)

@@ -21,50 +21,47 @@ struct iofilter_rules {
 	struct group groups[TABLE_GROUPS];
 };
 
-/* The file as a string. */
-static char *read_file(const char *file, size_t *size)
+/* The file as a string, to be freed. */
+static int read_file(const char *file, char **text, size_t *size)
 {
-	struct stat st;
-	char *text = NULL;
 	ssize_t n = 0;
-	int fd;
+	struct stat st;
+	int fd, err = 0;
 
+	*size = 0;
 	fd = open(file, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &st)) {
-		lib_fail(-errno, "%s: %s", file, strerror(errno));
-	} else if (!S_ISREG(st.st_mode)) {
-		lib_fail(-EINVAL, "%s: not a file", file);
-	} else if (st.st_size > FILE_MAX) {
-		lib_fail(-EFBIG, "%s: a rule file of more than %d MB", file, FILE_MAX >> 20);
-	} else if (!(text = calloc(1, st.st_size + 1))) {
-		lib_fail(-ENOMEM, "out of memory");
-	} else {
-		for (*size = 0; *size < (size_t)st.st_size; *size += n) {
-			n = read(fd, text + *size, st.st_size - *size);
-			if (n <= 0)
-				break;
-		}
-		if (n < 0) {
-			lib_fail(-errno, "%s: %s", file, strerror(errno));
-			free(text);
-			text = NULL;
-		}
+	if (fd < 0 || fstat(fd, &st))
+		err = lib_fail(-errno, "%s: %s", file, strerror(errno));
+	else if (!S_ISREG(st.st_mode))
+		err = lib_fail(-EINVAL, "%s: not a file", file);
+	else if (st.st_size > FILE_MAX)
+		err = lib_fail(-EFBIG, "%s: a rule file of more than %d MB", file, FILE_MAX >> 20);
+	else if (!(*text = calloc(1, st.st_size + 1)))
+		err = lib_fail(-ENOMEM, "out of memory");
+	for (; !err && *size < (size_t)st.st_size; *size += n) {
+		n = read(fd, *text + *size, st.st_size - *size);
+		if (n < 0)
+			err = lib_fail(-errno, "%s: %s", file, strerror(errno));
+		if (n <= 0)
+			break;
 	}
 	close_fd(fd);
-	return text;
+	return err;
 }
 
 int iofilter_rules_read(const char *file, struct iofilter_rules **rules)
 {
 	struct iofilter_rules *r = calloc(1, sizeof(*r));
 	struct table_file *f = calloc(1, sizeof(*f));
-	int err = -EINVAL;
-	size_t size = 0;
 	char *text = NULL;
+	size_t size = 0;
+	int err;
 
-	if (!r || !f) {
+	if (!r || !f)
 		err = lib_fail(-ENOMEM, "out of memory");
-	} else if ((text = read_file(file, &size))) {
+	else
+		err = read_file(file, &text, &size);
+	if (!err) {
 		r->t.absence = IOFILTER_ABSENCE_NS;
 		err = table_parse(f, file, text, size, &r->t);
 		memcpy(r->ranges, f->ranges, sizeof(r->ranges));
