@@ -117,7 +117,7 @@ struct iofilter;
  * Attach @device to the VM of process @pid (not of a thread), and set *@f, which is to be closed. @device may be NULL if the options
  * bring the programs; @opts may be NULL. Needs CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE towards the VMM; for a process's own VM, with
  * iofilter_opts.vm_fd, not the last. The VM's descriptor is not kept. When it returns the guest's accesses go to the filter. It
- * takes as long as the kernel takes to verify the programs: some 10 ms.
+ * takes as long as the kernel takes to verify the programs.
  *
  * ESRCH, ENODEV, EACCES: as iofilter_vm_get(), and ENODEV too if the VM ended meanwhile; EEXIST: already attached, or another
  * filter on the same addresses; EBUSY: a range and one of another device would hide each other, or pinned programs that were attached
@@ -325,8 +325,8 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
  * process that holds it, or at iofilter_close().
  *
  * Change the clock of @f as iofilter_clock_set() does, without a search for it and without a capability. May be called from any thread of the
- * VMM, one at a time for each filter, with the VMM's locks held: it waits only for a vCPU that takes a sample at this moment, about a
- * microsecond, and for one that never ends it (a writer that was killed) a second, after which it goes on.
+ * VMM, one at a time for each filter, with the VMM's locks held: it waits only where a vCPU takes a sample at this moment, then a
+ * millisecond, and for one that never ends it (another writer that was killed) a second, after which it goes on.
  */
 int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value);
 
