@@ -64,7 +64,7 @@ static void add_device(struct args *a, const char *name)
 	if (!a->takes_devices && !a->takes_words)
 		usage(a, "'%s' is one argument too many", name);
 	if (a->nr_devices == MAX_DEVICES)
-		usage(a, "more than %d %s", MAX_DEVICES, a->takes_words ? "arguments" : "devices");
+		usage(a, "more than %d arguments", MAX_DEVICES);
 	for (int i = 0; !a->takes_words && i < a->nr_devices; i++)
 		if (!strcmp(a->devices[i], name))
 			usage(a, "device '%s' is named twice", name);
