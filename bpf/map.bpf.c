@@ -23,6 +23,12 @@ struct iofilter_map map SEC(IOFILTER_STATE_MAP) = {
 		.size = sizeof(struct iofilter_map),
 		.device = "map",
 	},
+	/* Until the loader has said what it is: a byte that shows 0. */
+	.addr = 0x80,
+	.len = 1,
+	.bus = KVM_IOFILTER_PIO,
+	.kind = IOFILTER_MAP_CONST,
+	.sets = { [0 ... MAP_SETS - 1] = { .num = 1, .den = 1, .mask = 0xff, .width = 8 } },
 };
 
 static __always_inline int map_punt(enum iofilter_verdict why)

@@ -6,8 +6,10 @@
 #include <unistd.h>
 #include "lib.h"
 
-static int link_fail(int err, const struct device *d, const char *device, pid_t pid)
+static int link_fail(int err, const char *device, pid_t pid)
 {
+	const struct device *d = device_find(device);
+
 	switch (err) {
 	case -EEXIST:
 		return lib_fail(err, "%s, or a filter on the same addresses, is already attached to VM %d", device,
@@ -118,7 +120,7 @@ static int attach_vm(struct iofilter *f, int vm_fd, const char *device, const st
 		return err;
 	f->link_fd = bpf_link_create(f->o.ops_fd, 0, BPF_STRUCT_OPS, NULL);
 	if (f->link_fd < 0)
-		return link_fail(f->link_fd, f->o.device, f->o.ops.name, f->pid);
+		return link_fail(f->link_fd, f->o.ops.name, f->pid);
 	link_map_id(f->link_fd, &f->link_id);
 	return 0;
 }
@@ -313,7 +315,6 @@ static int swap(struct object *o, const struct found *f, const char *device, con
 
 int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts)
 {
-	char program[KVM_IOFILTER_NAME_LEN];
 	struct iofilter_info old = {};
 	struct iofilter_opts checked, copy;
 	struct object o;
@@ -333,14 +334,13 @@ int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *o
 		info_from_state(&old, f.state_fd);
 	if (!copy.width)
 		copy.width = old.width;
-	find_device(&f, program);
-	kept = object_open(&o, program, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
+	kept = object_open(&o, device, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
 	if (kept < 0) {
 		find_release(&f);
 		return kept;
 	}
-	/* A program whose filters each have a name of their own. */
-	if (!strcmp(o.ops.name, program))
+	/* Of a device whose filters each have a name of their own. */
+	if (o.device && o.device == device_find(device))
 		memcpy(o.ops.name, f.ops.name, sizeof(o.ops.name));
 	if (!kept && drain_state(f.state_fd, copy.drain_ms) && copy.drain_ms)
 		err = lib_fail(-EBUSY, "%s: the guest does not end what it has begun to read; try again, or cut it off (--drain 0)",

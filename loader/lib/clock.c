@@ -103,7 +103,6 @@ int clock_change(const struct device *d, void *state, enum iofilter_clock_op op,
 
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 value)
 {
-	char program[KVM_IOFILTER_NAME_LEN];
 	const struct device *d;
 	struct iofilter_head *head;
 	struct found f;
@@ -114,8 +113,7 @@ int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op,
 		return err;
 	if (!err)
 		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
-	find_device(&f, program);
-	d = device_find(program);
+	d = device_find(f.ops.name);
 	if (!d || !d->clock || f.state_fd < 0) {
 		find_release(&f);
 		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);

@@ -319,6 +319,9 @@ static const struct device devices[] = {
 
 const struct device *device_find(const char *name)
 {
+	/* iofilter_map_name() */
+	if (!strncmp(name, "map-", 4) || !strncmp(name, "m-", 2))
+		name = "map";
 	for (size_t i = 0; i < NR_DEVICES; i++)
 		if (!strcmp(devices[i].name, name))
 			return &devices[i];

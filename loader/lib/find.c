@@ -3,7 +3,6 @@
  * What is attached on this host, whoever did it: each BPF link with a struct_ops map whose type is the module's. The
  * map's value names the programs, and one of their maps is the state.
  */
-#include <stdio.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,13 +192,4 @@ static int match(const struct found *f, void *arg)
 int find_one(pid_t pid, const char *device, struct found *f)
 {
 	return find_each(pid, match, &(struct one){ device, f });
-}
-
-void find_device(const struct found *f, char name[KVM_IOFILTER_NAME_LEN])
-{
-	struct iofilter_head *head = head_map(f->state_fd, PROT_READ);
-
-	snprintf(name, KVM_IOFILTER_NAME_LEN, "%.*s", KVM_IOFILTER_NAME_LEN - 1, head ? head->device : f->ops.name);
-	if (head)
-		head_unmap(head);
 }

@@ -69,6 +69,7 @@ struct device {
 /* clock.c: all clocks of a device's state. */
 int clock_change(const struct device *d, void *state, enum iofilter_clock_op op, __s64 value);
 
+/* By its name, or that of a filter of its ("map-608"). */
 const struct device *device_find(const char *name);
 int device_unknown(const char *name);
 
@@ -175,8 +176,6 @@ int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg)
 /* Return: 1 and *@f (to be released), or 0 if it is not attached. */
 int find_one(pid_t pid, const char *device, struct found *f);
 void find_release(struct found *f);
-/* The device whose program it is: what head.device says, where that differs from the filter's own name. */
-void find_device(const struct found *f, char name[KVM_IOFILTER_NAME_LEN]);
 
 /* drain.c */
 

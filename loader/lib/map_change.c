@@ -7,7 +7,9 @@
 #include "lib.h"
 #include "map.h"
 
-#define WRITER_TRIES 1000 /* ms */
+/* A change takes microseconds. Who is gone in the middle of one leaves the counter standing, and the lock. In ms: */
+#define WRITER_TRIES 1000
+#define WRITER_GONE  100 /* a pid may be unknown here because its process is in another namespace: do not be hasty */
 
 static bool is_gone(pid_t pid)
 {
@@ -18,7 +20,6 @@ static bool is_gone(pid_t pid)
 	return gone;
 }
 
-/* A change takes microseconds. Who is gone in the middle of one leaves the counter standing, and the lock. */
 int map_lock(struct iofilter_map *m)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
@@ -29,7 +30,7 @@ int map_lock(struct iofilter_map *m)
 		owner = mapctl_lock(m, me);
 		if (!owner)
 			return 0;
-		if (i > 10 && is_gone(owner))
+		if (i > WRITER_GONE && is_gone(owner))
 			__sync_val_compare_and_swap(&m->writer, owner, 0);
 		nanosleep(&ms, NULL);
 	}
