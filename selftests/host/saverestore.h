@@ -26,9 +26,10 @@ void registers_restore(const char *device, void *fresh, const void *data, size_t
 void registers_move(const char *device, void *old, void *fresh, long long shift);
 
 /*
- * A test that cannot fail shows nothing: for each register of what the guest has done, @run without it in what is saved. Run in a
- * process of its own; it returns non-zero or dies when it has found out. @not_missed: registers (NULL: no more) for which it cannot.
- * Return: how many others were not missed, or are in vain in that list; printed.
+ * A test that cannot fail shows nothing. For each register of what the guest has done: @run without it in what is saved; and for each that
+ * means something in one run only, but can be set: @run with that set to what was saved. It runs in a process of its own, and
+ * returns non-zero or dies when it has found out. @spared: registers (NULL: no more) for which it cannot. Return: how many others
+ * were not found out, or are in vain in that list; printed.
  */
 struct restore_spared {
 	const char *name, *why;
