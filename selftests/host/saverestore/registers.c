@@ -123,16 +123,25 @@ void *registers_save(const char *name, void *state, size_t *size)
 
 static void force(const struct device *d, void *fresh, const char *at, const char *end)
 {
-	__u32 len;
-	__u64 id;
+	__u64 id, ids[256];
+	__u32 len, n = 0;
+	char vals[2048];
+	size_t size = 0;
 
 	for (; at < end; at += 8 + ((len + 7) & ~7U)) {
 		memcpy(&id, at, 8);
 		id = le64toh(id);
 		len = IOFILTER_REG_SIZE(id);
-		if (IOFILTER_REG_NUMBER(id) == forced && reg_set_many(d, fresh, &id, 1, at + 8, len))
+		if (IOFILTER_REG_NUMBER(id) != forced)
+			continue;
+		if (n == 256 || size + len > sizeof(vals))
 			abort();
+		ids[n++] = id;
+		memcpy(vals + size, at + 8, len);
+		size += len;
 	}
+	if (reg_set_many(d, fresh, ids, n, vals, size))
+		abort();
 }
 
 void registers_restore(const char *name, void *fresh, const void *data, size_t size)
