@@ -321,6 +321,9 @@ static void save(struct sim *s, const struct op *op)
 	}
 	s->now += shift;
 	s->stopped += shift;
+	/* The first that the module tells a filter that was just attached. */
+	if (op->host & 2)
+		pit_on_sample(fresh, &(struct kvm_iofilter_sample){ .t1 = s->now, .flags = KVM_IOFILTER_SAMPLE_LOST });
 	for (i = 0; i < NR_VCPUS; i++) {
 		s->exit_at[i] = s->now;
 		s->pauses[i] = s->paused;

@@ -367,6 +367,9 @@ static void restore(struct sim *s, const void *data, size_t size)
 	attach(&s->p);
 	restore_now = s->now;
 	registers_restore("speaker", &s->p, data, size);
+	/* The first that the module tells a filter that was just attached. */
+	if (rnd() & 1)
+		speaker_on_sample(&s->p, &(struct kvm_iofilter_sample){ .t1 = s->now, .flags = KVM_IOFILTER_SAMPLE_LOST });
 	for (i = 0; i < NR_VCPUS; i++)
 		s->v[i].mark = s->v[i].wrote = s->v[i].away = 0;
 	s->cuts_before += s->cuts;

@@ -99,6 +99,11 @@ static void save(struct sim *s, const struct event *e)
 	iofilter_table_own(fresh, s->r->owned);
 	s->r->drain = false;
 	s->t = fresh;
+	/* The first that the module tells a filter that was just attached. */
+	if (e->seed & 1) {
+		deliver(s, KVM_IOFILTER_SAMPLE_LOST, 0, 0, 0);
+		ref_answer_lost(s->r, s->d);
+	}
 	say(s, "the VM is saved, and goes on as another\n");
 	s->settled = true;
 	check_in_rest(s);
