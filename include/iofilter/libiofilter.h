@@ -285,6 +285,7 @@ enum iofilter_reg_flags {
 	IOFILTER_REG_HOST = 1 << 5,	/* means something on this host, in this run only: saved, but not restored */
 	IOFILTER_REG_TIME = 1 << 6,	/* a CLOCK_MONOTONIC in ns, 0: none */
 	IOFILTER_REG_SIGNED = 1 << 7,
+	IOFILTER_REG_HOT = 1 << 8,	/* iofilter_reg_changed() tells of it */
 };
 
 struct iofilter_reg {
@@ -317,6 +318,17 @@ int iofilter_reg_get(struct iofilter *f, const __u64 *ids, unsigned int n, void 
 
 /* Set them likewise: all or none. EPERM: one is not writable; ERANGE: a value is too large; and as iofilter_reg_get(). */
 int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const void *buf, size_t size);
+
+/* iofilter_reg_changed() may have so many to tell. */
+#define IOFILTER_REG_CHANGED_MAX 256
+
+/*
+ * Which registers with IOFILTER_REG_HOT accesses of the guest have changed since the last call: @ids, which has room for
+ * IOFILTER_REG_CHANGED_MAX. Every change is told at least once, after it was made, and nothing that did not change; then the register is to be
+ * read, from the mapping or by iofilter_reg_get(). No system call and no lock; by one thread at a time. EOPNOTSUPP: the device has none.
+ * Return: how many.
+ */
+int iofilter_reg_changed(struct iofilter *f, __u64 *ids);
 
 /*
  * All of a filter's state, as bytes with a version and a checksum: little-endian on any host. *@data is malloc()ed; free() it. A VMM

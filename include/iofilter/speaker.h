@@ -54,7 +54,7 @@ struct iofilter_speaker {
 	/* Written without it, by those who could not take it. */
 	__u32 missed;	    /* reads, which are at the VMM */
 	__u32 confused;	    /* something else: bits 1 and 4 are not known any more */
-	__u32 pad;
+	__u32 restored;	    /* from userspace, and it goes with the channel as KVM has it by now */
 	__u32 proof;	    /* enum iofilter_proof */
 	__u32 fuse;	    /* enum iofilter_fuse */
 	__u32 matches;	    /* in a row */

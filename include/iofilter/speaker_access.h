@@ -166,8 +166,11 @@ static inline int speaker_enter(struct iofilter_speaker *p, const struct kvm_iof
 	if (p->shown && !err)
 		speaker_judge(p, ch);
 	p->shown = 0;
-	/* Without one (0), what is known was put back just now, and fits. */
-	if (req->away >= SPEAKER_LOAD_NS && (err || (p->load && p->load != ch->load)) &&
+	if (!err && p->restored) {
+		p->restored = 0;
+		p->load = ch->load;
+	}
+	if (req->away >= SPEAKER_LOAD_NS && (err || p->load != ch->load) &&
 	    IOFILTER_CLAUSE(SPEAKER_DOUBT)) {
 		p->doubts += !p->doubt;
 		p->doubt = 1;

@@ -37,7 +37,7 @@
 #define TABLE_INDEX(i, n) ((i) & ((n) - 1))
 #endif
 
-#define IOFILTER_TABLE_VERSION 1
+#define IOFILTER_TABLE_VERSION 2
 
 #define TABLE_RULES	  256
 #define TABLE_SLOTS	  64 /* of 8 bytes */
@@ -173,6 +173,24 @@ struct table_text {
 	char rules[TABLE_RULES][TABLE_LINE_LEN];
 };
 
+/* Words of bits for registers whose changes a VMM may follow: iofilter_table_changed(). */
+enum table_hot {
+	TABLE_HOT_VALUES, /* by slot */
+	TABLE_HOT_KNOWN,  /* likewise */
+	TABLE_HOT_DIRTY,  /* likewise */
+	TABLE_HOT_OTHERS, /* enum table_hot_bit */
+	TABLE_NR_HOT,
+};
+
+enum table_hot_bit {
+	TABLE_HOT_BITS,
+	TABLE_HOT_BITS_KNOWN,
+	TABLE_HOT_ARMED, /* of the prediction */
+	TABLE_HOT_NEXT,
+	TABLE_HOT_POS,
+	TABLE_HOT_BUFFERS = 16, /* pos of the first; those of the others follow */
+};
+
 #define TABLE_MISSED_READ    1 /* one that changes the state */
 #define TABLE_MISSED_WRITE   2
 #define TABLE_MISSED_PREDICT 4 /* something that may not have been predicted */
@@ -201,10 +219,14 @@ struct iofilter_table {
 	struct table_string string;
 	struct table_predict predict;
 	__u64 forgotten; /* how often what writes have told became unknown */
+	__u64 touched[TABLE_NR_HOT]; /* what the access that has the lock has changed */
 	struct table_buffer buffers[TABLE_BUFFERS];
 	struct table_cell cells[TABLE_SLOTS];
 	__u64 hits[TABLE_RULES];
 	__u64 trapped[TABLE_RULES];
+
+	/* What accesses have changed since the VMM has looked. Without the lock: set and taken by atomic operations. */
+	__u64 changed[TABLE_NR_HOT] __attribute__((aligned(64)));
 
 	struct table_range ranges[KVM_IOFILTER_MAX_RANGES];
 	struct table_rule rules[TABLE_RULES];

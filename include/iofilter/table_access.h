@@ -34,6 +34,7 @@ static inline void table_leave(struct iofilter_table *t)
 	in_flight = table_in_flight(t);
 	if (t->head.in_flight != in_flight)
 		t->head.in_flight = in_flight;
+	table_tell(t);
 	table_unlock(t);
 }
 

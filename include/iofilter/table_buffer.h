@@ -72,7 +72,7 @@ static inline void table_string_end(struct iofilter_table *t, __u32 vcpu)
 	if (s->orphan)
 		return;
 	if (s->source == TABLE_BUFFERS)
-		t->predict.pos -= back;
+		table_predict_at(t, t->predict.next, t->predict.pos - back);
 	else
 		table_buffer_pos(t, s->source, t->buffers[TABLE_INDEX(s->source, TABLE_BUFFERS)].pos - back);
 }

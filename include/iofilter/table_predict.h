@@ -20,12 +20,12 @@ static inline void table_predict_settle(struct iofilter_table *t)
 	if (next < TABLE_PREDICTIONS) {
 		bytes = t->expect[TABLE_INDEX(next, TABLE_PREDICTIONS)].bytes;
 		if (bytes && p->pos >= bytes) {
-			p->next = ++next;
-			p->pos = 0;
+			table_predict_at(t, ++next, 0);
 		}
 	}
 	if (next < p->nr && next < TABLE_PREDICTIONS)
 		return;
+	table_touch(t, TABLE_HOT_OTHERS, TABLE_HOT_ARMED);
 	p->armed = 0;
 	p->done++;
 }
@@ -55,7 +55,7 @@ static inline int table_predicted(struct iofilter_table *t, struct kvm_iofilter_
 		if (op != TABLE_READ || pos > e->bytes || table_fits(t, req, e->bytes - pos, &want))
 			goto drop;
 		req->val = table_data(t, e->off + pos, req->len);
-		p->pos = pos + want;
+		table_predict_at(t, next, pos + want);
 		table_string_begin(t, req, TABLE_BUFFERS, e->off + pos);
 	} else {
 		if (req->flags & KVM_IOFILTER_REQ_STRING)
@@ -64,7 +64,7 @@ static inline int table_predicted(struct iofilter_table *t, struct kvm_iofilter_
 			req->val = e->value;
 		else if ((req->val & table_mask(req->len)) != (e->value & table_mask(req->len)))
 			goto drop;
-		p->next = next + 1;
+		table_predict_at(t, next + 1, pos);
 	}
 	p->answered++;
 	return 0;

@@ -19,12 +19,36 @@ static inline int iofilter_table_enter(struct iofilter_table *t)
 	if (table_lock(t))
 		return -EBUSY;
 	table_missed(t);
+	table_tell(t);
 	return 0;
 }
 
+/* What the VMM itself has changed is not told to it. */
 static inline void iofilter_table_leave(struct iofilter_table *t)
 {
+	memset(t->touched, 0, sizeof(t->touched));
 	table_leave(t);
+}
+
+/*
+ * Which registers accesses of the guest have changed since the last call: @changed gets TABLE_NR_HOT words of bits (enum table_hot). No system
+ * call, no lock: it may be called at any time, before or instead of iofilter_table_enter(), by one thread of the VMM at a time.
+ *
+ * A bit is set, by a full barrier, after the register was changed and before the access is done; here it is taken, by another, before the
+ * register is read. So a change is told at least once: in this call, or, if the register is read newer than its bit, in this and the next.
+ * Bits are not set for an access that has left a register as it was.
+ *
+ * Return: whether there are any.
+ */
+static inline int iofilter_table_changed(struct iofilter_table *t, __u64 *changed)
+{
+	int i, any = 0;
+
+	for (i = 0; i < TABLE_NR_HOT; i++) {
+		changed[i] = iofilter_load(t->changed[i]) ? __atomic_exchange_n(&t->changed[i], 0, __ATOMIC_SEQ_CST) : 0;
+		any |= changed[i] != 0;
+	}
+	return any;
 }
 
 /* The VMM tells of resets and loaded states itself, by iofilter_table_forget(): absences of a vCPU mean nothing any more. */

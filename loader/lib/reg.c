@@ -259,6 +259,33 @@ int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned
 	return err ?: reg_step(d, state, true, set_all, &m);
 }
 
+int reg_changed(const struct device *d, void *state, __u64 *ids)
+{
+	__u64 words[IOFILTER_REG_CHANGED_MAX / 64];
+	int i, bits, n = 0;
+	__u32 bit, e;
+	size_t j;
+
+	if (!d->regs->changed)
+		return lib_fail(-EOPNOTSUPP, "%s has no registers whose changes are told", d->name);
+	bits = 64 * d->regs->changed(state, words);
+	for (i = 0; i < bits / 64; i++)
+		if (words[i])
+			break;
+	if (i == bits / 64)
+		return 0;
+	for (j = 0; j < d->regs->nr; j++) {
+		const struct reg_row *row = &d->regs->rows[j];
+
+		for (e = 0; row->hot && e < row->elements; e++) {
+			bit = row->hot - 1 + e;
+			if (words[bit / 64] >> bit % 64 & 1)
+				ids[n++] = reg_id(d, row, e);
+		}
+	}
+	return n;
+}
+
 static const struct device *known(const char *device)
 {
 	const struct device *d = device_find(device);
@@ -284,7 +311,7 @@ int iofilter_regs(const char *device, struct iofilter_reg **regs)
 		(*regs)[i] = (struct iofilter_reg){
 			.id = reg_id(d, row, 0),
 			.elements = row->elements,
-			.flags = row->flags,
+			.flags = row->flags | (row->hot ? IOFILTER_REG_HOT : 0),
 			.max = row->max,
 			.name = row->name,
 			.meaning = row->meaning,

@@ -42,6 +42,8 @@ struct reg_row {
 	/* In place of the bytes at its place: what is computed from them. */
 	__u64 (*get)(const struct reg_at *at);
 	void (*set)(const struct reg_at *at, __u64 val);
+	/* Its bit (that of element 0) in what @changed of the set gives, + 1; 0: it has none. */
+	__u16 hot;
 	/* How many elements of a large array mean something; NULL: all. */
 	__u32 (*used)(const void *state);
 };
@@ -57,6 +59,8 @@ struct reg_set {
 	void (*break_lock)(void *state);
 	/* A number that is another one if something changed that @enter does not keep from changing; NULL: there is nothing. */
 	__u64 (*generation)(const void *state);
+	/* Words of bits of the registers that have changed, which are taken; NULL: there are none. At most IOFILTER_REG_CHANGED_MAX / 64. Return: how many words. */
+	int (*changed)(void *state, __u64 *words);
 	/* Inside enter and leave: all registers were put back. Make of them what holds in this run. */
 	void (*restored)(void *state, const struct reg_ctx *ctx);
 };
@@ -147,6 +151,7 @@ void reg_clock_restored(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus,
 
 /* reg.c: on a state, wherever it is mapped. @d: its device. As the functions of libiofilter.h. */
 int reg_get_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, void *buf, size_t size);
+int reg_changed(const struct device *d, void *state, __u64 *ids);
 int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, const void *buf, size_t size);
 /* The row of @id, or NULL. */
 const struct reg_row *reg_row(const struct device *d, __u64 id);

@@ -13,6 +13,11 @@ static __u64 data_get(const struct reg_at *at)
 	return p->write_open ? p->write_data : p->data;
 }
 
+static void data_set(const struct reg_at *at, __u64 val)
+{
+	((struct iofilter_speaker *)at->state)->data = val;
+}
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_speaker, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_speaker, verdicts, , 0, "accesses by what became of them"),
@@ -28,11 +33,12 @@ static const struct reg_row rows[] = {
 	SPEAKER(0x24, REG_SH, "matches", matches, 0, "answers in a row that were expected"),
 	SPEAKER(0x25, REG_SH, "misses", misses, 0, ".. that were not, since the last proof"),
 	{ .nr = 0x28, .size = 1, .flags = REG_S | REG_W, .name = "data", .off = offsetof(struct iofilter_speaker, data), .elements = 1,
-	  .max = PIT_UNKNOWN, .get = data_get, .meaning = "bit 1; 2: not known" },
+	  .max = PIT_UNKNOWN, .get = data_get, .set = data_set, .meaning = "bit 1; 2: not known" },
 	SPEAKER(0x29, REG_S | REG_W, "toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
 	SPEAKER(0x2a, REG_G | REG_W, "odd", odd, 1, "an odd number of reads was answered since: bit 4 is the opposite"),
 	SPEAKER(0x2b, REG_S, "doubt", doubt, 1, "another state may have been loaded: bits 1 and 4 are to be seen again"),
 	SPEAKER(0x2c, REG_T, "load", load, 0, "load time of KVM's channel 2 for which there is no doubt"),
+	SPEAKER(0x2d, REG_SH, "restored", restored, 0, "the state was put back, and nothing was read since"),
 	SPEAKER(0x30, REG_SH, "write_open", write_open, 0, "a write is at the VMM"),
 	SPEAKER(0x31, REG_T, "write_at", write_at, 0, "it began"),
 	SPEAKER(0x32, REG_SH, "nr_open", nr_open, 0, "reads at the VMM"),
@@ -79,7 +85,7 @@ static void restored(void *state, const struct reg_ctx *ctx)
 
 	(void)ctx;
 	p->misses = 0;
-	p->load = 0;
+	p->restored = 1;
 	p->open_alone = 0;
 	p->shown = 0;
 	/* A write of this run that the VMM may or may not have. */

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The registers of a table of rules, under its lock. The rules themselves are its configuration. */
-#include <iofilter/table_access.h>
+#include <iofilter/table_vmm.h>
 #include "reg.h"
 
 #define DATA_LEN 512
+
+#define HOT(word, bit) ((word) * 64 + (bit) + 1)
 
 #define TABLE(n, f, nm, member, m, text)	REG_AT(n, f, nm, struct iofilter_table, member, m, text)
 #define TABLES(n, f, nm, array, member, m, text) REG_EACH(n, f, nm, struct iofilter_table, array, member, m, text)
@@ -37,11 +39,17 @@ static __u32 data_used(const void *state)
 	return end < TABLE_DATA ? (end + DATA_LEN - 1) / DATA_LEN : TABLE_DATA / DATA_LEN;
 }
 
-#define SOME(n, f, nm, array, member, m, text, fn)                                                                             \
+#define TABLE_HOT_ROW(n, f, nm, member, m, text, bit)                                                                          \
+	{ .nr = (n), .size = sizeof(((struct iofilter_table *)0)->member), .flags = (f), .name = (nm),                         \
+	  .off = offsetof(struct iofilter_table, member), .elements = 1, .max = (m), .hot = (bit), .meaning = (text) }
+
+#define SOME(n, f, nm, array, member, m, text, fn) SOME_HOT(n, f, nm, array, member, m, text, fn, 0)
+
+#define SOME_HOT(n, f, nm, array, member, m, text, fn, bit)                                                                    \
 	{ .nr = (n), .size = sizeof(((struct iofilter_table *)0)->array[0] member), .flags = (f), .name = (nm),                \
 	  .off = offsetof(struct iofilter_table, array[0] member), .stride = sizeof(((struct iofilter_table *)0)->array[0]),   \
 	  .elements = sizeof(((struct iofilter_table *)0)->array) / sizeof(((struct iofilter_table *)0)->array[0]),            \
-	  .max = (m), .used = fn##_used, .meaning = (text) }
+	  .max = (m), .hot = (bit), .used = fn##_used, .meaning = (text) }
 
 /*
  * What a string has set aside and the guest has not read (yet): with the vCPUs stopped that is given back, and a string that goes on meanwhile
@@ -63,12 +71,22 @@ static __u64 buffer_pos(const struct reg_at *at)
 	return pos > back ? pos - back : 0;
 }
 
+static void buffer_pos_set(const struct reg_at *at, __u64 val)
+{
+	((struct iofilter_table *)at->state)->buffers[at->element].pos = val;
+}
+
 static __u64 predict_pos(const struct reg_at *at)
 {
 	const struct iofilter_table *t = at->state;
 	__u32 pos = t->predict.pos, back = set_aside(t, TABLE_BUFFERS);
 
 	return pos > back ? pos - back : 0;
+}
+
+static void predict_pos_set(const struct reg_at *at, __u64 val)
+{
+	((struct iofilter_table *)at->state)->predict.pos = val;
 }
 
 static const struct reg_row rows[] = {
@@ -90,22 +108,24 @@ static const struct reg_row rows[] = {
 	SOME(0x26, REG_C, "rule[]", rules, , 0, "struct table_rule", rules),
 	TABLE(0x28, REG_S | REG_W, "absence", absence, 1000000000, "ns: out of KVM for less is no reset"),
 	TABLE(0x29, REG_SH, "owned", owned, 0, "the VMM tells of resets itself"),
-	TABLE(0x30, REG_G | REG_W, "bits", bits, 0, "the state bits"),
-	TABLE(0x31, REG_G | REG_W, "bits_known", known, 0, "which of them are known"),
-	SOME(0x32, REG_G | REG_W, "slot[].value", cells, .val, 0, "8 bytes", slots),
-	SOME(0x33, REG_G | REG_W, "slot[].known", cells, .known, 0, "which of them are known", slots),
-	SOME(0x34, REG_G | REG_W, "slot[].dirty", cells, .dirty, 0, "which of them the VMM has not seen", slots),
+	TABLE_HOT_ROW(0x30, REG_G | REG_W, "bits", bits, 0, "the state bits", HOT(TABLE_HOT_OTHERS, TABLE_HOT_BITS)),
+	TABLE_HOT_ROW(0x31, REG_G | REG_W, "bits_known", known, 0, "which of them are known", HOT(TABLE_HOT_OTHERS, TABLE_HOT_BITS_KNOWN)),
+	SOME_HOT(0x32, REG_G | REG_W, "slot[].value", cells, .val, 0, "8 bytes", slots, HOT(TABLE_HOT_VALUES, 0)),
+	SOME_HOT(0x33, REG_G | REG_W, "slot[].known", cells, .known, 0, "which of them are known", slots, HOT(TABLE_HOT_KNOWN, 0)),
+	SOME_HOT(0x34, REG_G | REG_W, "slot[].dirty", cells, .dirty, 0, "which of them the VMM has not seen", slots, HOT(TABLE_HOT_DIRTY, 0)),
 	SOME(0x35, REG_C, "slot[].derived", cells, .derived, 0, "which of them writes store to", slots),
 	SOME(0x38, REG_C, "buffer[].off", buffers, .off, 0, "its place in the data", buffers),
 	SOME(0x39, REG_G, "buffer[].len", buffers, .len, TABLE_BUFFER_DATA, "bytes", buffers),
 	{ .nr = 0x3a, .size = 4, .flags = REG_G | REG_W, .name = "buffer[].pos", .off = offsetof(struct iofilter_table, buffers[0].pos),
-	  .stride = sizeof(struct table_buffer), .elements = TABLE_BUFFERS, .max = TABLE_BUFFER_DATA, .get = buffer_pos, .used = buffers_used,
+	  .stride = sizeof(struct table_buffer), .elements = TABLE_BUFFERS, .max = TABLE_BUFFER_DATA, .get = buffer_pos, .set = buffer_pos_set,
+	  .hot = HOT(TABLE_HOT_OTHERS, TABLE_HOT_BUFFERS), .used = buffers_used,
 	  .meaning = "bytes that the guest has read; len: used up, or not valid" },
-	TABLE(0x40, REG_G, "predict.armed", predict.armed, 1, "accesses are predicted"),
+	TABLE_HOT_ROW(0x40, REG_G, "predict.armed", predict.armed, 1, "accesses are predicted", HOT(TABLE_HOT_OTHERS, TABLE_HOT_ARMED)),
 	TABLE(0x41, REG_G, "predict.nr", predict.nr, TABLE_PREDICTIONS, "so many"),
-	TABLE(0x42, REG_G, "predict.next", predict.next, TABLE_PREDICTIONS, "the first that has not come yet"),
+	TABLE_HOT_ROW(0x42, REG_G, "predict.next", predict.next, TABLE_PREDICTIONS, "the first that has not come yet", HOT(TABLE_HOT_OTHERS, TABLE_HOT_NEXT)),
 	{ .nr = 0x43, .size = 4, .flags = REG_G, .name = "predict.pos", .off = offsetof(struct iofilter_table, predict.pos), .elements = 1,
-	  .max = TABLE_PREDICT_DATA, .get = predict_pos, .meaning = "bytes of it that have come" },
+	  .max = TABLE_PREDICT_DATA, .get = predict_pos, .set = predict_pos_set, .hot = HOT(TABLE_HOT_OTHERS, TABLE_HOT_POS),
+	  .meaning = "bytes of it that have come" },
 	TABLE(0x44, REG_G, "predict.half", predict.half, 1, "of the data, that the next one goes to"),
 	SOME(0x48, REG_G, "expect[].addr", expect, .addr, 0, "a predicted access: its address", expected),
 	SOME(0x49, REG_G, "expect[].value", expect, .value, 0, ".. of the write, or the answer", expected),
@@ -180,11 +200,18 @@ static void restored(void *state, const struct reg_ctx *ctx)
 		t->predict.armed = 0;
 }
 
+static int changed(void *state, __u64 *words)
+{
+	iofilter_table_changed(state, words);
+	return TABLE_NR_HOT;
+}
+
 const struct reg_set table_regs = {
 	.rows = rows,
 	.nr = sizeof(rows) / sizeof(rows[0]),
 	.enter = enter,
 	.leave = leave,
 	.break_lock = break_lock,
+	.changed = changed,
 	.restored = restored,
 };

@@ -58,6 +58,13 @@ int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const
 	return d ? reg_set_many(d, f->o.state, ids, n, buf, size) : -EOPNOTSUPP;
 }
 
+int iofilter_reg_changed(struct iofilter *f, __u64 *ids)
+{
+	const struct device *d = device_of(f);
+
+	return d ? reg_changed(d, f->o.state, ids) : -EOPNOTSUPP;
+}
+
 int iofilter_save(struct iofilter *f, void **data, size_t *size)
 {
 	const struct device *d = device_of(f);

@@ -606,7 +606,7 @@ static void trace(struct sim *s, struct op *ops, int n)
 
 static void random_programs(void **state)
 {
-	unsigned long i, n = restore_mutant ? 20000 : 100000 * scale(), cuts = 0, with_cuts = 0;
+	unsigned long i, n = restore_mutant ? 50000 : 100000 * scale(), cuts = 0, with_cuts = 0;
 	struct op ops[MAX_OPS];
 	uint64_t seed_of;
 	struct sim s;

@@ -411,7 +411,7 @@ static void stop(struct sim *s, const struct op *op)
 		pit_reset(&s->k);
 	}
 	/* Not a second one before the guest comes: the filter would take it for the one that it has restored. */
-	if (op->load && (s->p.load || !s->saves)) {
+	if (op->load && !s->p.restored) {
 		s->loaded = 1;
 		s->data = rnd() & 1;
 		s->refresh = rnd() & 1;
@@ -703,7 +703,7 @@ static void trace(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t w
 
 static void random_programs(void **state)
 {
-	unsigned long i, n = restore_mutant ? 20000 : 100000 * scale(), programs[4] = {}, with_cuts = 0;
+	unsigned long i, n = restore_mutant ? 50000 : 100000 * scale(), programs[4] = {}, with_cuts = 0;
 	uint64_t timed[2] = {}, answered = 0, forced = 0, punted = 0, edges = 0, cuts = 0, string_cuts = 0, fused = 0;
 	static struct op ops[MAX_OPS];
 	static struct sim s;

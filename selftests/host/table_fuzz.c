@@ -6,7 +6,7 @@
  * At random accesses the VM is saved, and goes on with a table that was just attached and has restored what was saved: nothing that
  * comes later may differ.
  */
-#include "tablesim.h"
+#include "tablehot.h"
 
 #define MAX_EVENTS 3000
 #define SAVE (VMM_FILLS + 1)
@@ -107,6 +107,7 @@ static void save(struct sim *s, const struct event *e)
 	say(s, "the VM is saved, and goes on as another\n");
 	s->settled = true;
 	check_in_rest(s);
+	hot_begin(s);
 }
 
 /* Return: how many events until the first difference; -1: there is none. */
@@ -127,6 +128,7 @@ static int replay(struct gen *g, const struct event *events, int n, bool verbose
 		return n;
 	}
 	memcpy(s.t, initial, sizeof(*initial));
+	hot_begin(&s);
 	for (i = 0; i < n; i++) {
 		if (events[i].kind == SAVE) {
 			save(&s, &events[i]);
@@ -138,6 +140,7 @@ static int replay(struct gen *g, const struct event *events, int n, bool verbose
 		/* A string goes on at once, mostly. */
 		for (k = 0; events[i].kind == ACCESS && events[i].string && k < (int)(events[i].seed % 40); k++)
 			one_more(&s);
+		hot_check(&s, &events[i]);
 		if (*s.wrong) {
 			say(&s, "-- %s\n", s.wrong);
 			memcpy(why, s.wrong, sizeof(s.wrong));
@@ -221,7 +224,7 @@ static int random_tables(unsigned long want)
 
 static int mutant(void)
 {
-	return random_tables(total.accesses + 200000);
+	return random_tables(total.accesses + 1000000);
 }
 
 int main(void)
@@ -246,6 +249,7 @@ int main(void)
 	       total.accesses, total.tables, total.answered, total.written, total.strings, total.punted, total.busy, total.contended,
 	       total.predicted);
 	restore_print("table");
+	printf("%lu changes of hot registers told, %lu of them of registers that are as they were again\n", hot_total.told, hot_total.again);
 	/* A test in which nothing happens shows nothing. */
 	if (total.answered < total.accesses / 20 || total.strings < 1000 || total.written < total.accesses / 100) {
 		printf("too little was answered\n");
