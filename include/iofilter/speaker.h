@@ -11,7 +11,7 @@
  * QEMU computes with its own clock, which may be ahead of ours by a little (it measures the distance at each start of the VM): the
  * lead. Where the output changes within the lead the VMM answers.
  *
- * Here: the state, and the output. speaker_access.h: what becomes of an access.
+ * Here: the state, what was missed of it, and the output. speaker_access.h: what becomes of an access.
  */
 #ifndef IOFILTER_SPEAKER_H
 #define IOFILTER_SPEAKER_H
@@ -90,6 +90,40 @@ struct iofilter_speaker {
 	__u32 shown_val;
 	__u64 shown_t1;
 };
+
+/* The guest's bit 4 goes on from the VMM's: it sees the same one twice. */
+static inline void speaker_cut(struct iofilter_speaker *p)
+{
+	p->head.cut += p->odd;
+	p->odd = 0;
+}
+
+/* What came while the lock could not be had. Each read inverts the VMM's bit 4. */
+static inline void speaker_catch_up(struct iofilter_speaker *p, __u64 now)
+{
+	__u32 missed = 0;
+
+	if (iofilter_load(p->missed))
+		missed = __sync_lock_test_and_set(&p->missed, 0);
+	if (missed) {
+		speaker_cut(p);
+		if (p->toggle != PIT_UNKNOWN)
+			p->toggle ^= missed & 1;
+	}
+	if (iofilter_load(p->confused) && __sync_lock_test_and_set(&p->confused, 0)) {
+		missed = 1;
+		speaker_cut(p);
+		p->toggle = PIT_UNKNOWN;
+		p->data = PIT_UNKNOWN;
+		p->write_open = 0;
+		p->open_written = 1;
+	}
+	if (!missed)
+		return;
+	p->open_alone = 0;
+	p->shown = 0;
+	p->missed_until = now + SPEAKER_MISSED_NS;
+}
 
 static inline __u64 speaker_ticks(const struct kvm_iofilter_pit_channel *ch, __u64 t)
 {

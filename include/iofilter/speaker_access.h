@@ -18,13 +18,6 @@ static inline int speaker_punt(struct iofilter_speaker *p, __u32 why)
 	return 0;
 }
 
-/* The guest's bit 4 goes on from the VMM's: it sees the same one twice. */
-static inline void speaker_cut(struct iofilter_speaker *p)
-{
-	p->head.cut += p->odd;
-	p->odd = 0;
-}
-
 /* Return: 0, or -1: it cannot be had. */
 static inline int speaker_lock(struct iofilter_speaker *p)
 {
@@ -152,33 +145,6 @@ static inline void speaker_judge(struct iofilter_speaker *p, const struct kvm_io
 	if (p->proof != IOFILTER_PROVEN)
 		p->since = p->shown_t1;
 	p->proof = IOFILTER_PROVEN;
-}
-
-/* What came while the lock could not be had. Each read inverts the VMM's bit 4. */
-static inline void speaker_catch_up(struct iofilter_speaker *p, __u64 now)
-{
-	__u32 missed = 0;
-
-	if (iofilter_load(p->missed))
-		missed = __sync_lock_test_and_set(&p->missed, 0);
-	if (missed) {
-		speaker_cut(p);
-		if (p->toggle != PIT_UNKNOWN)
-			p->toggle ^= missed & 1;
-	}
-	if (iofilter_load(p->confused) && __sync_lock_test_and_set(&p->confused, 0)) {
-		missed = 1;
-		speaker_cut(p);
-		p->toggle = PIT_UNKNOWN;
-		p->data = PIT_UNKNOWN;
-		p->write_open = 0;
-		p->open_written = 1;
-	}
-	if (!missed)
-		return;
-	p->open_alone = 0;
-	p->shown = 0;
-	p->missed_until = now + SPEAKER_MISSED_NS;
 }
 
 /*

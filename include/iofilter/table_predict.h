@@ -14,7 +14,8 @@ static inline void table_predict_settle(struct iofilter_table *t)
 	struct table_predict *p = &t->predict;
 	__u32 bytes, next = p->next;
 
-	if (!p->armed || iofilter_load(t->string.left))
+	/* A string that gives nothing back takes from an older prediction, or from a buffer. */
+	if (!p->armed || (iofilter_load(t->string.left) && !t->string.orphan))
 		return;
 	if (next < TABLE_PREDICTIONS) {
 		bytes = t->expect[TABLE_INDEX(next, TABLE_PREDICTIONS)].bytes;

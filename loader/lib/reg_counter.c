@@ -69,7 +69,8 @@ const struct reg_set pmtimer_regs = {
 
 /*
  * A general register is what the VMM has answered, for as long as an answer is good for. Setting one says that the VMM would answer so
- * now; a read of 8 bytes needs both halves.
+ * now; a read of 8 bytes needs both halves. A restore does not: the VMM may have got a write of which the filter was not told before it was
+ * saved.
  */
 #define HPET_UNKNOWN (1ULL << 32)
 
@@ -118,7 +119,7 @@ static void hpet_restored(void *state, const struct reg_ctx *ctx)
 static const struct reg_row hpet_rows[] = {
 	COUNTER_ROWS,
 	REG_AT(0x60, REG_C, "base", struct iofilter_hpet, base, 0, "guest physical address"),
-	{ .nr = 0x61, .size = 8, .flags = REG_S | REG_W, .name = "general[]", .off = offsetof(struct iofilter_hpet, regs), .stride = 4,
+	{ .nr = 0x61, .size = 8, .flags = REG_SH | REG_W, .name = "general[]", .off = offsetof(struct iofilter_hpet, regs), .stride = 4,
 	  .elements = HPET_NR_REGS, .max = HPET_UNKNOWN, .get = hpet_reg, .set = hpet_reg_set,
 	  .meaning = "GCAP_ID, its high half, GEN_CONF, its high half; 0x100000000: not known" },
 	REG_AT(0x62, REG_SH, "high", struct iofilter_hpet, high, 0, "the counter's high half, less that of the clock's ticks"),

@@ -48,6 +48,24 @@ static void channel_time_set(const struct reg_at *at, __u64 val)
 	iofilter_clock_unprove(clk);
 }
 
+/* The second of two reads of port 0x61 has to be answered, too, by the best bounds that there are. */
+#define SLACK_UNKNOWN (1ULL << 62)
+
+static __u64 channel_slack(const struct reg_at *at)
+{
+	const struct iofilter_clock *clk = at->place;
+
+	return clk->bounded ? (__u64)(clk->hi - clk->lo) : SLACK_UNKNOWN;
+}
+
+static void channel_slack_set(const struct reg_at *at, __u64 val)
+{
+	struct iofilter_clock *clk = at->place;
+
+	clk->bounded = val != SLACK_UNKNOWN;
+	clk->hi = clk->lo + (clk->bounded ? val : 0);
+}
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_pit, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_pit, verdicts, , 0, "accesses by what became of them"),
@@ -97,6 +115,9 @@ static const struct reg_row rows[] = {
 	  .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, .get = channel_time, .set = channel_time_set,
 	  .meaning = "ns since the load, at this moment" },
 	REG_CLOCK_FUSE(0x70, "channel[].clock.", struct iofilter_pit, channels),
+	{ .nr = 0x73, .size = 8, .flags = REG_G, .name = "channel[].clock.slack", .off = offsetof(struct iofilter_pit, channels[0].clock),
+	  .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, .max = SLACK_UNKNOWN, .get = channel_slack,
+	  .set = channel_slack_set, .meaning = "ns that it may be more; 1 << 62: nothing is known of it" },
 	REG_CLOCK_ROWS(0x70, "channel[].clock.", struct iofilter_pit, channels),
 };
 
@@ -161,7 +182,7 @@ static void restored(void *state, const struct reg_ctx *ctx)
 		pit_confused(p);
 	for (i = 0; i < PIT_CHANNELS; i++) {
 		struct pit_channel *c = &p->channels[i];
-		__s64 lo = c->clock.lo;
+		__u32 bounded = c->clock.bounded;
 
 		c->loading = 0;
 		c->latch_at = c->latch_end = 0;
@@ -169,8 +190,8 @@ static void restored(void *state, const struct reg_ctx *ctx)
 		c->polls = c->misses = 0;
 		reg_clock_restored(&c->clock, c->vcpus, ctx);
 		pit_clock_doubt(c);
-		/* For the rest of a pair, which has to be answered. */
-		c->clock.lo = lo;
+		/* As after an absence: for what has to be answered, and until a word makes new ones. */
+		c->clock.bounded = bounded;
 	}
 }
 

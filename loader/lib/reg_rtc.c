@@ -30,7 +30,10 @@ static __u64 cell_get(const struct reg_at *at)
 	return word & 0xff;
 }
 
-/* As rtc_sample_answer(): the VMM would answer so now. */
+/*
+ * As rtc_sample_answer(): the VMM would answer so now. It may have got a write of which the filter was not told, or a reset, before it was
+ * saved; so a restore leaves this to be learnt anew, as an absence does.
+ */
 static void cell_set(const struct reg_at *at, __u64 val)
 {
 	struct iofilter_rtc *r = at->state;
@@ -66,7 +69,7 @@ static const struct reg_row rows[] = {
 	RTC(0x18, REG_N, "changes", changes, 0, "registers that changed by themselves"),
 	{ .nr = 0x20, .size = 2, .flags = REG_SH, .name = "index", .off = offsetof(struct iofilter_rtc, index), .elements = 1,
 	  .get = index_get, .meaning = "written to port 0x70; 0x100: not known" },
-	{ .nr = 0x21, .size = 2, .flags = REG_S | REG_W, .name = "cmos[]", .off = offsetof(struct iofilter_rtc, cells),
+	{ .nr = 0x21, .size = 2, .flags = REG_SH | REG_W, .name = "cmos[]", .off = offsetof(struct iofilter_rtc, cells),
 	  .stride = sizeof(struct rtc_cell), .elements = RTC_NR_REGS, .max = RTC_UNKNOWN, .get = cell_get, .set = cell_set,
 	  .meaning = "the VMM's newest answer, as long as it is good; 0x100: not known" },
 	REG_EACH(0x22, REG_S, "changed[]", struct iofilter_rtc, changed, , 0, "registers that changed by themselves, a bit each: never answered"),

@@ -5,6 +5,19 @@
 
 #define SPEAKER(n, f, nm, member, m, text) REG_AT(n, f, nm, struct iofilter_speaker, member, m, text)
 
+/* A write that was at the VMM when nobody looked any more has been carried out by the time that a VM is saved. */
+static __u64 data_get(const struct reg_at *at)
+{
+	const struct iofilter_speaker *p = at->state;
+
+	return p->write_open ? p->write_data : p->data;
+}
+
+static void data_set(const struct reg_at *at, __u64 val)
+{
+	((struct iofilter_speaker *)at->state)->data = val;
+}
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_speaker, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_speaker, verdicts, , 0, "accesses by what became of them"),
@@ -19,10 +32,11 @@ static const struct reg_row rows[] = {
 	SPEAKER(0x23, REG_S | REG_W, "fuse", fuse, IOFILTER_FUSE_VANISHED, "0 whole; 1 wrong model"),
 	SPEAKER(0x24, REG_SH, "matches", matches, 0, "answers in a row that were expected"),
 	SPEAKER(0x25, REG_SH, "misses", misses, 0, ".. that were not, since the last proof"),
-	SPEAKER(0x28, REG_S | REG_W, "data", data, PIT_UNKNOWN, "bit 1; 2: not known"),
+	{ .nr = 0x28, .size = 1, .flags = REG_S | REG_W, .name = "data", .off = offsetof(struct iofilter_speaker, data), .elements = 1,
+	  .max = PIT_UNKNOWN, .get = data_get, .set = data_set, .meaning = "bit 1; 2: not known" },
 	SPEAKER(0x29, REG_S | REG_W, "toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
 	SPEAKER(0x2a, REG_G | REG_W, "odd", odd, 1, "an odd number of reads was answered since: bit 4 is the opposite"),
-	SPEAKER(0x2b, REG_SH, "doubt", doubt, 0, "a snapshot may have been loaded"),
+	SPEAKER(0x2b, REG_S, "doubt", doubt, 1, "another state may have been loaded: bits 1 and 4 are to be seen again"),
 	SPEAKER(0x2c, REG_T, "load", load, 0, "load time of KVM's channel 2 for which there is no doubt"),
 	SPEAKER(0x2d, REG_SH, "restored", restored, 0, "the state was put back, and nothing was read since"),
 	SPEAKER(0x30, REG_SH, "write_open", write_open, 0, "a write is at the VMM"),
@@ -35,8 +49,13 @@ static const struct reg_row rows[] = {
 
 static int enter(void *state, bool change)
 {
+	struct iofilter_speaker *p = state;
+
 	(void)change;
-	return iofilter_try_lock(&((struct iofilter_speaker *)state)->lock) ? -EBUSY : 0;
+	if (iofilter_try_lock(&p->lock))
+		return -EBUSY;
+	speaker_catch_up(p, lib_now());
+	return 0;
 }
 
 static void leave(void *state, bool change)
@@ -66,7 +85,6 @@ static void restored(void *state, const struct reg_ctx *ctx)
 
 	(void)ctx;
 	p->misses = 0;
-	p->doubt = 0;
 	p->restored = 1;
 	p->open_alone = 0;
 	p->shown = 0;

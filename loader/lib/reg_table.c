@@ -51,6 +51,44 @@ static __u32 data_used(const void *state)
 	  .elements = sizeof(((struct iofilter_table *)0)->array) / sizeof(((struct iofilter_table *)0)->array[0]),            \
 	  .max = (m), .hot = (bit), .used = fn##_used, .meaning = (text) }
 
+/*
+ * What a string has set aside and the guest has not read (yet): with the vCPUs stopped that is given back, and a string that goes on meanwhile
+ * is where it is at this moment.
+ */
+static __u32 set_aside(const struct iofilter_table *t, __u32 source)
+{
+	const struct table_string *s = &t->string;
+	__u32 left = iofilter_load(s->left);
+
+	return left && !s->orphan && s->source == source ? left * s->len : 0;
+}
+
+static __u64 buffer_pos(const struct reg_at *at)
+{
+	const struct iofilter_table *t = at->state;
+	__u32 pos = t->buffers[at->element].pos, back = set_aside(t, at->element);
+
+	return pos > back ? pos - back : 0;
+}
+
+static void buffer_pos_set(const struct reg_at *at, __u64 val)
+{
+	((struct iofilter_table *)at->state)->buffers[at->element].pos = val;
+}
+
+static __u64 predict_pos(const struct reg_at *at)
+{
+	const struct iofilter_table *t = at->state;
+	__u32 pos = t->predict.pos, back = set_aside(t, TABLE_BUFFERS);
+
+	return pos > back ? pos - back : 0;
+}
+
+static void predict_pos_set(const struct reg_at *at, __u64 val)
+{
+	((struct iofilter_table *)at->state)->predict.pos = val;
+}
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_table, head),
 	TABLES(0x13, REG_N, "verdicts[]", verdicts, , 0, "accesses by what became of them"),
@@ -78,11 +116,16 @@ static const struct reg_row rows[] = {
 	SOME(0x35, REG_C, "slot[].derived", cells, .derived, 0, "which of them writes store to", slots),
 	SOME(0x38, REG_C, "buffer[].off", buffers, .off, 0, "its place in the data", buffers),
 	SOME(0x39, REG_G, "buffer[].len", buffers, .len, TABLE_BUFFER_DATA, "bytes", buffers),
-	SOME_HOT(0x3a, REG_G | REG_W, "buffer[].pos", buffers, .pos, TABLE_BUFFER_DATA, "bytes that the guest has read; len: used up, or not valid", buffers, HOT(TABLE_HOT_OTHERS, TABLE_HOT_BUFFERS)),
+	{ .nr = 0x3a, .size = 4, .flags = REG_G | REG_W, .name = "buffer[].pos", .off = offsetof(struct iofilter_table, buffers[0].pos),
+	  .stride = sizeof(struct table_buffer), .elements = TABLE_BUFFERS, .max = TABLE_BUFFER_DATA, .get = buffer_pos, .set = buffer_pos_set,
+	  .hot = HOT(TABLE_HOT_OTHERS, TABLE_HOT_BUFFERS), .used = buffers_used,
+	  .meaning = "bytes that the guest has read; len: used up, or not valid" },
 	TABLE_HOT_ROW(0x40, REG_G, "predict.armed", predict.armed, 1, "accesses are predicted", HOT(TABLE_HOT_OTHERS, TABLE_HOT_ARMED)),
 	TABLE(0x41, REG_G, "predict.nr", predict.nr, TABLE_PREDICTIONS, "so many"),
 	TABLE_HOT_ROW(0x42, REG_G, "predict.next", predict.next, TABLE_PREDICTIONS, "the first that has not come yet", HOT(TABLE_HOT_OTHERS, TABLE_HOT_NEXT)),
-	TABLE_HOT_ROW(0x43, REG_G, "predict.pos", predict.pos, TABLE_PREDICT_DATA, "bytes of it that have come", HOT(TABLE_HOT_OTHERS, TABLE_HOT_POS)),
+	{ .nr = 0x43, .size = 4, .flags = REG_G, .name = "predict.pos", .off = offsetof(struct iofilter_table, predict.pos), .elements = 1,
+	  .max = TABLE_PREDICT_DATA, .get = predict_pos, .set = predict_pos_set, .hot = HOT(TABLE_HOT_OTHERS, TABLE_HOT_POS),
+	  .meaning = "bytes of it that have come" },
 	TABLE(0x44, REG_G, "predict.half", predict.half, 1, "of the data, that the next one goes to"),
 	SOME(0x48, REG_G, "expect[].addr", expect, .addr, 0, "a predicted access: its address", expected),
 	SOME(0x49, REG_G, "expect[].value", expect, .value, 0, ".. of the write, or the answer", expected),

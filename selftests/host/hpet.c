@@ -20,7 +20,7 @@ static u64 rnd(u64 n)
 	return (z ^ (z >> 31)) % n;
 }
 
-enum op { OP_READ, OP_WRITE, OP_HOT, OP_OTHER, OP_PAUSE };
+enum op { OP_READ, OP_WRITE, OP_HOT, OP_OTHER, OP_PAUSE, OP_SAVE };
 
 struct step {
 	u64 wait; /* ns before it */
@@ -32,7 +32,7 @@ struct step {
 
 struct program {
 	int vcpus, n;
-	bool split, enabled;
+	bool split, enabled, owned;
 	u64 counter;
 	struct step steps[MAX_STEPS];
 };
@@ -99,6 +99,7 @@ static void random_program(struct program *p)
 	p->vcpus = 1 + rnd(SIM_VCPUS);
 	p->split = rnd(2);
 	p->enabled = rnd(8);
+	p->owned = !rnd(4);
 	/* The low half is about to wrap, more often than not. */
 	p->counter = (rnd(4) << 32) + (rnd(3) ? 0xffffffff - rnd(40000) : rnd(1ULL << 32));
 	p->n = 40 + rnd(MAX_STEPS - 40);
@@ -117,10 +118,15 @@ static void random_program(struct program *p)
 			s->op = OP_OTHER;
 		else if (pauses && !rnd(48))
 			s->op = OP_PAUSE;
-		if (s->op == OP_PAUSE || s->op == OP_OTHER)
+		else if (!rnd(300))
+			s->op = OP_SAVE;
+		if (s->op == OP_SAVE || s->op == OP_PAUSE || s->op == OP_OTHER)
 			s->val = rnd(1ULL << 32);
 	}
 }
+
+static bool saved; /* in this program; what was answered before */
+static u64 answered;
 
 static void run_step(const struct program *p, const struct step *s)
 {
@@ -137,6 +143,13 @@ static void run_step(const struct program *p, const struct step *s)
 		jump = 100 * MS + s->val % (1000 * MS);
 		sim_pause(110 * US + s->val % (3 * MS), s->val >> 30 ? STOP : s->val >> 29 ? RESET : LOAD,
 			  s->val >> 29 ? 0 : p->counter & 1 ? jump : -jump);
+		return;
+	}
+	if (s->op == OP_SAVE) {
+		if (!saved)
+			answered = sim.answered;
+		saved = true;
+		sim_save((1 + s->val % (s->val >> 31 ? 20 : 1000000)) * IOFILTER_NSEC_PER_SEC, s->val >> 30 & 1);
 		return;
 	}
 	/* One that is in the middle of an exit only gets on with it. */
@@ -166,16 +179,21 @@ static bool run_program(const struct program *p, const bool *left_out)
 	int i;
 
 	sim.failure[0] = 0;
+	saved = false;
 	sim_begin(p->vcpus);
+	sim.owned = p->owned;
 	sim.device.split = p->split;
 	sim.device.counter = p->counter;
-	sim_log("%d vCPUs, the counter %s at %#llx%s", p->vcpus, p->enabled ? "runs" : "is halted", p->counter,
-		p->split ? ", reads of 8 bytes are split" : "");
+	sim_log("%d vCPUs, the counter %s at %#llx%s%s", p->vcpus, p->enabled ? "runs" : "is halted", p->counter,
+		p->split ? ", reads of 8 bytes are split" : "", p->owned ? ", the VMM owns the clock" : "");
 	if (p->enabled)
 		device_write(&sim.device, HPET_GEN_CONF, HPET_ENABLE_CNF, 4);
+	tell();
 	for (i = 0; i < p->n && !sim.failure[0]; i++)
 		if (!left_out || !left_out[i])
 			run_step(p, &p->steps[i]);
+	restore_count.programs += saved;
+	restore_count.answered += saved ? sim.answered - answered : 0;
 	return !sim.failure[0];
 }
 
@@ -209,22 +227,30 @@ static int programs(void)
 	u64 first = s ? strtoull(s, NULL, 0) : (u64)time(NULL) * 1000003, n, count = 120000 * (scale ? strtoul(scale, NULL, 0) ?: 1 : 1);
 	static struct program p;
 
-	sim.answered = sim.answered_wide = sim.answered_regs = sim.punted = 0;
+	sim.answered = sim.answered_wide = sim.answered_regs = sim.answered_owned = sim.punted = 0;
 	printf("# SEED=%llu\n", first);
+	count = restore_mutant ? 20000 : count;
 	for (n = 0; n < count; n++) {
 		rnd_state = (first + n) * 0x2545f4914f6cdd1dULL;
 		random_program(&p);
 		if (run_program(&p, NULL))
 			continue;
+		if (restore_mutant)
+			return 1;
 		printf("FAIL program SEED=%llu: %s\n", first + n, sim.failure);
 		minimise(&p);
 		return 1;
 	}
-	printf("# %llu programs: %llu accesses answered (%llu of the high half, %llu of registers), %llu to the VMM\n", count, sim.answered,
-	       sim.answered_wide, sim.answered_regs, sim.punted);
+	printf("# %llu programs: %llu accesses answered (%llu of the high half, %llu of registers, %llu by a clock that the VMM owns), "
+	       "%llu to the VMM\n", count, sim.answered, sim.answered_wide, sim.answered_regs, sim.answered_owned, sim.punted);
+	restore_print("hpet");
 	/* A test of nothing would hold as well. */
-	if (sim.answered < 10 * count || sim.answered_wide < count || sim.answered_regs < count / 10) {
+	if (sim.answered < 10 * count || sim.answered_wide < count || sim.answered_regs < count / 10 || sim.answered_owned < count) {
 		printf("FAIL too few were answered\n");
+		return 1;
+	}
+	if (restore_count.saves < 1000 || restore_count.in_flight < 500 || restore_count.answered < 10000) {
+		printf("FAIL too little was saved\n");
 		return 1;
 	}
 	return 0;
@@ -550,6 +576,9 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
 
 int main(void)
 {
+	static const struct restore_spared spared[] = {
+		{}
+	};
 	int failed = 0;
 	u32 i;
 
@@ -564,5 +593,5 @@ int main(void)
 	}
 	sim.trace = false;
 	printf("# %zu cases, %d failed\n", ARRAY_SIZE(cases), failed);
-	return failed || programs();
+	return failed || programs() || registers_mutants("hpet", programs, spared);
 }

@@ -8,6 +8,8 @@
 #define SELFTESTS_HPETSIM_H
 
 #include "iofilter.h"
+#include "saverestore.h"
+#include <iofilter/clockctl.h>
 #include <iofilter/hpet.h>
 
 /* The device's names are those of the program, too. */
@@ -47,9 +49,10 @@ static struct sim {
 	u64 offset; /* of the VMM's clock against ours */
 	u64 known; /* the counter is this, at least: somebody has read it */
 	u32 changes; /* of the counter's past: what was known is void */
+	bool owned; /* the VMM tells the filter what its counter shows */
 	bool trace;
 	char failure[300];
-	u64 answered, answered_wide, answered_regs, punted;
+	u64 answered, answered_wide, answered_regs, answered_owned, punted;
 } sim;
 
 #include "sim.h"
@@ -86,7 +89,7 @@ static void sim_attach(void)
 static void sim_begin(int vcpus)
 {
 	bool trace = sim.trace;
-	u64 answered = sim.answered, wide = sim.answered_wide, regs = sim.answered_regs, punted = sim.punted;
+	u64 answered = sim.answered, wide = sim.answered_wide, regs = sim.answered_regs, owned = sim.answered_owned, punted = sim.punted;
 	char failure[sizeof(sim.failure)];
 
 	memcpy(failure, sim.failure, sizeof(failure));
@@ -99,11 +102,37 @@ static void sim_begin(int vcpus)
 	sim.answered = answered;
 	sim.answered_wide = wide;
 	sim.answered_regs = regs;
+	sim.answered_owned = owned;
 	sim.punted = punted;
 	sim_create_vcpus(vcpus);
 	sim.device.clock = sim_clock;
 	hpet_reset(&sim.device);
 	sim_attach();
+}
+
+/* A VMM that owns the clock, and has changed it. One that is set to the end of its range it keeps for itself. */
+static void tell(void)
+{
+	struct iofilter_clock *clk = &hpet.counter.clock;
+	u64 virt = hpet_ticks(&sim.device) * TICK_NS;
+	int err;
+
+	if (!sim.owned)
+		return;
+	err = clk->mode == IOFILTER_CLOCK_PROVE ? iofilter_clock_hold(clk) : 0;
+	if (hpet_ticks(&sim.device) >> 56)
+		err |= iofilter_clock_hold(clk);
+	else if (sim.device.config & HPET_ENABLE_CNF)
+		err |= iofilter_clock_own(clk, hpet.counter.vcpus, sim_now, sim.offset + sim.device.offset);
+	else
+		err |= iofilter_clock_stop(clk, virt);
+	if (err)
+		abort();
+}
+
+static bool keeps(void)
+{
+	return sim.owned && hpet.counter.clock.mode >= IOFILTER_CLOCK_OWNED;
 }
 
 /* The nearest value to what the device shows with these low 32 bits. */
@@ -152,6 +181,14 @@ static void check_answer(struct vcpu *v)
 	sim.answered++;
 	sim.answered_wide += counter_at(v->offset, v->len) && (v->len == 8 || v->offset & 4);
 	sim.answered_regs += !counter_at(v->offset, v->len);
+	if (sim.owned && counter_at(v->offset, v->len)) {
+		/* Also while another one's write is under way: that has changed nothing yet, or the VMM has told. */
+		sim.answered_owned++;
+		if (v->got != want)
+			sim_fail("vCPU %d: %u bytes at %#llx are answered %#llx, the VMM's clock shows %#llx", v->kvm.vcpu_idx, v->len, v->offset,
+				 v->got, want);
+		return;
+	}
 	for (i = 0; i < sim.kvm.created_vcpus; i++)
 		if (sim.vcpus[i].phase != IN_GUEST && sim.vcpus[i].write && sim.vcpus[i].ours)
 			sim_fail("vCPU %d is answered while a write of vCPU %d is under way", v->kvm.vcpu_idx, i);
@@ -206,6 +243,8 @@ static bool sim_access(int n, bool write, u64 offset, u64 val, u32 len, bool dra
 		return true;
 	}
 	sim.punted++;
+	if (!write && !drawn && counter_at(offset, len) && keeps())
+		sim_fail("vCPU %d is not answered, and the VMM owns the clock", n);
 	v->phase = LEAVING;
 	v->kvm.mmio_fragments[0].gpa = HPET_BASE + offset;
 	v->kvm.mmio_needed = true;
@@ -241,6 +280,7 @@ static void perform(struct vcpu *v)
 		memset(v->run.mmio.data, 0x5a, 8);
 	} else if (v->write) {
 		device_write(&sim.device, v->offset, v->val, v->len);
+		tell();
 		if (hpet_ticks(&sim.device) < before) {
 			sim.changes++;
 			sim.known = 0;
@@ -331,7 +371,31 @@ static void sim_pause(u64 ns, enum sim_stop how, s64 jump)
 		sim.known = 0;
 		sim.changes++;
 	}
+	tell();
 	sim_log("the VM was stopped for %llu us%s", ns / US, how == RESET ? ", and reset" : how == LOAD ? ", and another state loaded" : "");
+}
+
+/*
+ * The VM is stopped and saved, and goes on where CLOCK_MONOTONIC is @host, with a filter that was just attached and has restored what was
+ * saved; or (@late) one that the guest has met in between. The VM's clock stands meanwhile.
+ */
+static void sim_save(u64 host, bool late)
+{
+	size_t size;
+	void *data;
+
+	sim_pause(0, STOP, 0);
+	restore_now = sim_now;
+	restore_count.in_flight += keeps();
+	data = registers_save("hpet", &hpet, &size);
+	sim.offset -= host - sim_now;
+	sim_now = restore_now = host;
+	sim_attach();
+	if (late)
+		iofilter_settle(&sim.f, sim.f.slots[0], &hpet_ops);
+	registers_restore("hpet", &hpet, data, size);
+	free(data);
+	sim_log("the VM was saved, and goes on on another host");
 }
 
 #endif /* SELFTESTS_HPETSIM_H */

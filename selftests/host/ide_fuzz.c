@@ -4,11 +4,14 @@
  * after each trap. Every answer, every interrupt, both disks and, whenever the VMM has the channel, all of its state must be equal.
  * What is given ahead is sabotaged at random: nothing, less, more than there is, of another place. The filter is detached and attached at random,
  * and accesses meet the lock held. Several vCPUs, one access at a time, but a string may be interrupted by another vCPU.
+ * And the second machine is saved, and goes on with a filter that was just attached and has restored what was saved.
  */
 #include <errno.h>
+#include <iofilter/ide.h>
 #include <iofilter/ide_own.h>
 #include <devices/ide_filter.h>
 #include "host.h"
+#include "saverestore.h"
 
 #define DISK	 2039 /* sectors; larger numbers are the same ones again, but not if they differ by a bit */
 #define ACCESSES 1000000 /* a string is one */
@@ -17,10 +20,14 @@
 
 static uint8_t disks[2][DISK][IDE_SECTOR];
 static struct ide plain, vmm;
+static struct iofilter_ide *filters[2];
 static struct ide_own *own;
+static int current;
 static uint64_t edges[2], bad;
 static bool attached;
 
+static bool saved_program;
+static uint64_t answered_before;
 static uint64_t accesses, answered, punted, data_answered, data_punted, strings, broken_in, gives_refused, detaches;
 
 
@@ -148,6 +155,40 @@ static uint32_t model(struct ide *d, const struct access *a, uint32_t i)
 	return ide_port_read(d, port(a->reg), a->len) & mask(a->len);
 }
 
+/* As it is attached. What it was given ahead is not there, and nothing looks like it. */
+static void attach(int n)
+{
+	memset(filters[n], 0, sizeof(*filters[n]));
+	memset(filters[n]->own.data, n ? 0x33 : 0xcc, sizeof(filters[n]->own.data));
+	filters[n]->base = IDE_PRIMARY;
+	current = n;
+	own = &filters[n]->own;
+}
+
+/*
+ * The machine is saved with its vCPUs out of the kernel. The VMM's model goes on as it is: what the filter was given is
+ * not in it. That the VMM cooperates it tells the new filter before or after.
+ */
+static void save(void)
+{
+	struct iofilter_ide *old = filters[current];
+	bool first = one_of(2);
+
+	restore_count.in_flight += own->given && own->c.status & IDE_DRQ;
+	attach(!current);
+	if (first)
+		iofilter_ide_cooperate(own, old->own.signals);
+	registers_move("ide", old, filters[current], 0);
+	iofilter_ide_cooperate(own, old->own.signals);
+	/* Whoever still uses it is wrong. */
+	memset(&old->own, 0xee, offsetof(struct ide_own, data));
+	if (!saved_program) {
+		answered_before = answered;
+		restore_count.programs++;
+	}
+	saved_program = true;
+}
+
 static void filtered(struct access *a, int depth);
 
 static bool ask(struct access *a, uint32_t i, uint32_t *val, bool contended)
@@ -179,6 +220,8 @@ static void filtered(struct access *a, int depth)
 	bool data = !a->write && a->reg == IDE_DATA;
 
 	accesses++;
+	if (attached && !depth && !one_of(700))
+		save();
 	if (!attached || !ask(a, 0, &got, !one_of(200))) {
 		punted++;
 		data_punted += data * a->n;
@@ -378,16 +421,18 @@ static void machine(struct ide *d)
 
 static void test_two_machines(void **state)
 {
-	const uint64_t total = ACCESSES * scale();
+	const uint64_t total = restore_mutant ? accesses + 500000 : ACCESSES * scale();
 	uint64_t next = 0, programs = 0;
 	size_t i;
 
 	(void)state;
-	own = aligned_alloc(64, (sizeof(*own) + 63) & ~63UL);
-	assert_non_null(own);
+	for (i = 0; i < 2; i++) {
+		filters[i] = aligned_alloc(64, (sizeof(*filters[i]) + 63) & ~63UL);
+		assert_non_null(filters[i]);
+	}
 	while (accesses < total) {
-		memset(own, 0, sizeof(*own));
-		memset(own->data, 0xcc, sizeof(own->data));
+		attach(0);
+		saved_program = false;
 		for (i = 0; i < sizeof(disks[0]) / 8; i++)
 			((uint64_t *)disks[0])[i] = rnd();
 		memcpy(disks[1], disks[0], sizeof(disks[0]));
@@ -404,6 +449,7 @@ static void test_two_machines(void **state)
 		ide_take(&vmm, own);
 		same_channel();
 		assert_memory_equal(disks[0], disks[1], sizeof(disks[0]));
+		restore_count.answered += saved_program ? answered - answered_before : 0;
 	}
 	printf("# %llu accesses: %llu answered, %llu punted; elements of data %llu and %llu; %llu strings, %llu interrupted\n",
 	       (unsigned long long)accesses, (unsigned long long)answered, (unsigned long long)punted, (unsigned long long)data_answered,
@@ -412,15 +458,29 @@ static void test_two_machines(void **state)
 	       (unsigned long long)gives_refused, (unsigned long long)detaches, (unsigned long long)edges[1]);
 	assert_true(answered > punted && data_answered > data_punted);
 	assert_true(strings && broken_in && gives_refused && detaches && edges[1]);
-	free(own);
+	restore_print("ide");
+	assert_true(restore_count.saves >= 1000 && restore_count.in_flight >= 500 && restore_count.answered >= 10000);
+	for (i = 0; i < 2; i++)
+		free(filters[i]);
 }
 
-int main(void)
+static int two_machines(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_two_machines),
 	};
 
-	seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	static const struct restore_spared spared[] = {
+		{ "own.last", "nothing is answered that reaches a block's end, and the VMM takes the channel" },
+		{ "own.unit", "a channel whose slave is selected is not given" },
+		{}
+	};
+
+	seed();
+	return two_machines() || registers_mutants("ide", two_machines, spared);
 }

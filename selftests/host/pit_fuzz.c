@@ -4,10 +4,14 @@
  * fast path punts; "guest" gets everything, as if there were no filter. Flip-flops, latches, status bytes, toggles and
  * every value that the VMM itself answers must agree exactly; a value that the filter answers must be one that the guest's
  * device showed at this moment or shortly before, and not before the last that the guest knows of.
+ *
+ * At random accesses the VM is saved, and goes on with a filter that was just attached and has restored what was saved, on a host with another
+ * CLOCK_MONOTONIC: what is in flight then must come out as if nothing had been.
  */
 #include <iofilter/pit_access.h>
 #include <devices/pit.h>
 #include "host.h"
+#include "saverestore.h"
 
 #define MAX_OPS	 700
 #define STEP	 400 /* ns between the moments that an answer is compared with: less than a tick */
@@ -18,6 +22,7 @@ struct op {
 	uint8_t write, port, val, vcpu, len, string, reset;
 	uint32_t think, in, out; /* ns: in the guest before it; from the exit to the VMM's clock; and back */
 	uint64_t pause; /* ns that the VM is stopped before it */
+	uint64_t host; /* not 0: the VM is saved before it, and goes on where CLOCK_MONOTONIC is this */
 };
 
 struct sim {
@@ -44,6 +49,10 @@ struct sim {
 	uint64_t known[3]; /* time of the newest answer that shows a count */
 
 	uint64_t cuts[4], nr_cuts;
+	uint64_t saves, answered_before;
+	const struct iofilter_pit *old; /* as it was at the newest save */
+	uint64_t shift; /* of CLOCK_MONOTONIC then */
+	uint64_t odd_ended, odd_cut;
 	uint64_t answered, punted, handled_writes, live, pairs, latched, status, system;
 };
 
@@ -259,6 +268,83 @@ static void cut(struct sim *s)
 	s->cuts[3] = s->pit->cuts;
 }
 
+/* As it is attached. */
+static struct iofilter_pit *attach(int n)
+{
+	static struct iofilter_pit *pits[2];
+	struct iofilter_pit *pit = pits[n];
+	int i;
+
+	if (!pit)
+		pit = pits[n] = aligned_alloc(64, sizeof(*pit));
+	/* Not the vCPUs that are never used. */
+	memset(pit, 0, offsetof(struct iofilter_pit, channels));
+	for (i = 0; i < PIT_CHANNELS; i++)
+		memset(&pit->channels[i], 0, offsetof(struct pit_channel, vcpus) + 4 * sizeof(struct iofilter_vcpu));
+	pit_init(pit);
+	for (i = 0; i < PIT_CHANNELS; i++)
+		pit->channels[i].clock.calibrating = 0;
+	return pit;
+}
+
+static uint64_t shifted(uint64_t t, uint64_t from, uint64_t to)
+{
+	/* Before its time began it was long ago. */
+	return from - t > to ? 0 : to - (from - t);
+}
+
+/*
+ * The VM is stopped, and nothing is at the VMM any more; the filter may never get to know what came back last. The virtual time stands
+ * meanwhile.
+ */
+static void save(struct sim *s, const struct op *op)
+{
+	struct iofilter_pit *fresh = attach(s->saves++ & 1 ? 0 : 1);
+	uint64_t shift = op->host - s->now;
+	int i;
+
+	if (op->host & 1)
+		settle(s, s->open_vcpu);
+	s->open_vcpu = -1;
+	cut(s);
+	restore_now = s->now;
+	registers_move("pit", s->pit, fresh, shift);
+	if (s->saves == 1)
+		s->answered_before = s->answered;
+	s->old = s->pit;
+	s->shift = shift;
+	s->pit = fresh;
+	memset(s->cuts, 0, sizeof(s->cuts));
+	for (i = 0; i < PIT_CHANNELS; i++) {
+		s->known[i] = shifted(s->known[i], s->now, op->host);
+		s->latch_at[i] = shifted(s->latch_at[i], s->now, op->host);
+	}
+	s->now += shift;
+	s->stopped += shift;
+	/* The first that the module tells a filter that was just attached. */
+	if (op->host & 2)
+		pit_on_sample(fresh, &(struct kvm_iofilter_sample){ .t1 = s->now, .flags = KVM_IOFILTER_SAMPLE_LOST });
+	for (i = 0; i < NR_VCPUS; i++) {
+		s->exit_at[i] = s->now;
+		s->pauses[i] = s->paused;
+		s->slept[i] = 0;
+	}
+}
+
+/* The first access after a save is the second of two reads of port 0x61: it must be answered if it would have been before. */
+static void check_odd(struct sim *s, const struct op *op, int handled)
+{
+	const struct pit_channel *c = &s->old->channels[2];
+	__u64 out;
+
+	if (op->write || op->port != PIT_SYSTEM || op->len != 1 || op->string || op->pause || op->reset)
+		return;
+	if (handled != !pit_out_forced(c, &c->vcpus[op->vcpu], s->now - s->shift, &out))
+		wrong(s, "a save changes what becomes of the second of two");
+	s->odd_ended += handled;
+	s->odd_cut += !handled;
+}
+
 static void run_op(struct sim *s, const struct op *op)
 {
 	struct kvm_iofilter_req req = {
@@ -268,6 +354,8 @@ static void run_op(struct sim *s, const struct op *op)
 	uint8_t val;
 
 	s->now += op->think;
+	if (op->host)
+		save(s, op);
 	if (op->pause) {
 		s->now += op->pause;
 		s->stopped += op->pause;
@@ -296,6 +384,8 @@ static void run_op(struct sim *s, const struct op *op)
 	s->exit_at[op->vcpu] = s->now;
 	settle(s, op->vcpu);
 	handled = op->write ? pit_on_write(s->pit, &req) : pit_on_read(s->pit, &req);
+	if (op->host && s->old->odd)
+		check_odd(s, op, handled);
 	cut(s);
 	if (handled) {
 		s->answered++;
@@ -327,21 +417,11 @@ static void run_op(struct sim *s, const struct op *op)
 /* Return: the index of the first wrong answer, or -1. */
 static int run(struct sim *s, struct op *ops, int n)
 {
-	static struct iofilter_pit *pit;
 	static struct sim blank;
 	int i;
 
-	if (!pit)
-		pit = aligned_alloc(64, sizeof(*pit));
-	/* Not the vCPUs that are never used. */
-	memset(pit, 0, offsetof(struct iofilter_pit, channels));
-	for (i = 0; i < PIT_CHANNELS; i++)
-		memset(&pit->channels[i], 0, offsetof(struct pit_channel, vcpus) + 4 * sizeof(struct iofilter_vcpu));
 	*s = blank;
-	s->pit = pit;
-	pit_init(pit);
-	for (i = 0; i < PIT_CHANNELS; i++)
-		pit->channels[i].clock.calibrating = 0;
+	s->pit = attach(0);
 	s->vmm.clock = s->guest.clock = sim_clock;
 	s->vmm.arg = s->guest.arg = s;
 	s->now = 5 * IOFILTER_NSEC_PER_SEC;
@@ -393,6 +473,8 @@ static void emit(struct gen *g, int write, int port, int val)
 	}
 	if (r % 1999 == 4)
 		op->len = 2;
+	if (r % 701 == 6)
+		op->host = IOFILTER_NSEC_PER_SEC + rnd() % (rnd() % 2 ? 20 : 1000000) * IOFILTER_NSEC_PER_SEC + rnd() % IOFILTER_NSEC_PER_SEC;
 	if (r % 1999 == 5)
 		op->string = 2 + rnd() % 3;
 }
@@ -524,7 +606,7 @@ static void trace(struct sim *s, struct op *ops, int n)
 
 static void random_programs(void **state)
 {
-	unsigned long i, n = 100000 * scale(), cuts = 0, with_cuts = 0;
+	unsigned long i, n = restore_mutant ? 50000 : 100000 * scale(), cuts = 0, with_cuts = 0;
 	struct op ops[MAX_OPS];
 	uint64_t seed_of;
 	struct sim s;
@@ -535,6 +617,7 @@ static void random_programs(void **state)
 		seed_of = rnd_state;
 		len = generate(ops);
 		if (run(&s, ops, len) >= 0) {
+			assert_false(restore_mutant);
 			printf("# program %lu, SEED=%llu: %s; the least that does it:\n", i, (unsigned long long)seed_of, s.wrong);
 			len = minimise(&s, ops, s.at + 1);
 			trace(&s, ops, len);
@@ -550,6 +633,10 @@ static void random_programs(void **state)
 		total.system += s.system;
 		cuts += s.nr_cuts;
 		with_cuts += !!s.nr_cuts;
+		total.odd_ended += s.odd_ended;
+		total.odd_cut += s.odd_cut;
+		restore_count.programs += !!s.saves;
+		restore_count.answered += s.saves ? s.answered - s.answered_before : 0;
 	}
 	printf("# %lu programs: %llu answered (%llu unlatched, of these %llu MSBs of pairs, %llu latched, %llu status, %llu of port 0x61, "
 	       "%llu latch commands), %llu punted, %lu cuts in %lu programs\n", n, (unsigned long long)total.answered,
@@ -557,15 +644,28 @@ static void random_programs(void **state)
 	       (unsigned long long)total.status, (unsigned long long)total.system, (unsigned long long)total.handled_writes,
 	       (unsigned long long)total.punted, cuts, with_cuts);
 	/* Else it shows nothing. */
-	assert_true(total.live > n && total.pairs > n / 20 && total.latched > n && total.status > n / 10 && total.system > n / 2);
+	assert_true(total.live > n && total.pairs > n / 20 && total.latched > n && total.status > n / 20 && total.system > n / 2);
+	restore_print("pit");
+	printf("# of port 0x61 the second of two came just after a save: %llu answered, %llu left to the VMM\n", (unsigned long long)total.odd_ended,
+	       (unsigned long long)total.odd_cut);
+	assert_true(restore_count.saves >= 1000 && restore_count.in_flight >= 500 && restore_count.answered >= 10000);
 }
 
-int main(void)
+static int programs(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_programs),
 	};
 
-	seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	static const struct restore_spared spared[] = {
+		{}
+	};
+
+	seed();
+	return programs() || registers_mutants("pit", programs, spared);
 }

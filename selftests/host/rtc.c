@@ -308,6 +308,35 @@ static void midnight(void)
 	WANT(byte(0, RTC_YEAR) && GOT == 0x24);
 }
 
+/* Saved, and restored elsewhere: what was written or changed last, and nobody has told the filter, must not come back. */
+static void restored(void)
+{
+	u32 i;
+
+	for (i = 0; i < 8; i++) {
+		known(1);
+		WANT(byte(0, 0x20));
+		out(0, RTC_INDEX_PORT, 0x20);
+		out(0, RTC_DATA_PORT, 0x99);
+		sim_save(1000 * IOFILTER_NSEC_PER_SEC, i & 1, i & 2, i & 4);
+		byte(0, 0x20);
+		WANT(GOT == 0x99);
+		byte(0, 0x20);
+		WANT(byte(0, 0x20) && GOT == 0x99);
+		known(1);
+		WANT(byte(0, 0x10));
+		sim_pause(200 * US, RESET, i & 1);
+		sim_save(1000 * IOFILTER_NSEC_PER_SEC, i & 1, i & 2, i & 4);
+		byte(0, 0x10);
+		WANT(GOT == sim.device.cmos[0x10]);
+		/* The pair's index is lost. */
+		known(1);
+		out(0, RTC_INDEX_PORT, 0x20);
+		sim_save(1000 * IOFILTER_NSEC_PER_SEC, i & 1, i & 2, i & 4);
+		WANT(!in(0) && GOT == sim.device.cmos[0x20]);
+	}
+}
+
 static const struct { const char *name; void (*run)(void); } cases[] = {
 	{ "registers", registers },
 	{ "written", written },
@@ -321,11 +350,12 @@ static const struct { const char *name; void (*run)(void); } cases[] = {
 	{ "a time that is published", published },
 	{ "published at this moment", publishing },
 	{ "midnight", midnight },
+	{ "saved and restored", restored },
 };
 
 /* --- random guests --- */
 
-enum what { ACCESS, STEP, OTHER, KICK, PAUSE, HOST };
+enum what { ACCESS, STEP, OTHER, KICK, PAUSE, HOST, SAVE };
 
 #define MAX_OPS 400
 
@@ -352,12 +382,15 @@ static void host_writes(u32 val)
 
 #include "simrun.h"
 
+static bool saved; /* in this program; what was answered before */
+static u64 answered;
+
 static void run_op(const struct op *op)
 {
 	int i;
 
 	/* This vCPU is within the filter. */
-	if (sim.vcpus[op->vcpu].phase == CALLED || (nested && op->what == PAUSE))
+	if (sim.vcpus[op->vcpu].phase == CALLED || (nested && (op->what == PAUSE || op->what == SAVE)))
 		return;
 	/* The module takes it that nobody is on the way out of the kernel for 100 ms. */
 	sim_now += in_kernel() && op->ns > 100 * US ? 100 * US : op->ns;
@@ -391,6 +424,13 @@ static void run_op(const struct op *op)
 		return;
 	case HOST:
 		host_writes(op->val);
+		return;
+	case SAVE:
+		if (!saved)
+			answered = sim_count.answered;
+		saved = true;
+		sim_save((1 + op->val * (op->count & 4 ? 1 : 1000ULL)) * IOFILTER_NSEC_PER_SEC, op->count & 1, op->count & 2,
+			 op->how);
 	}
 }
 
@@ -402,11 +442,14 @@ static int run(const struct program *p)
 	publish();
 	sim.failure[0] = 0;
 	running = p;
+	saved = false;
 	for (at = 0; at < p->n; at++) {
 		run_op(&p->ops[at]);
 		if (sim.failure[0])
 			return at;
 	}
+	restore_count.programs += saved;
+	restore_count.answered += saved ? sim_count.answered - answered : 0;
 	return -1;
 }
 
@@ -444,6 +487,11 @@ static void emit_access(struct program *p, int vcpu, bool write, int port, int v
 		emit(p, (struct op){ .what = STEP, .vcpu = rnd() % p->vcpus, .len = 1, .count = 1 + rnd() % 6 });
 }
 
+static void emit_save(struct program *p)
+{
+	emit(p, (struct op){ .what = SAVE, .val = rnd(), .len = 1, .count = rnd() % 8, .how = rnd() % 2 });
+}
+
 static void generate(struct program *p)
 {
 	u8 set[6];
@@ -465,9 +513,14 @@ static void generate(struct program *p)
 			break;
 		case 1:
 			emit(p, (struct op){ .what = PAUSE, .val = rnd() % (rnd() % 4 ? 200 : 60000), .how = rnd() % 3, .write = rnd() & 1 });
+			if (rnd() % 8 == 0)
+				emit_save(p);
 			break;
 		case 2:
-			emit(p, (struct op){ .what = HOST, .val = rnd() });
+			if (rnd() % 4)
+				emit(p, (struct op){ .what = HOST, .val = rnd() });
+			else
+				emit_save(p);
 			break;
 		case 3:
 			emit(p, (struct op){ .what = KICK, .vcpu = vcpu });
@@ -503,7 +556,15 @@ static bool enough(unsigned long n)
 {
 	printf("# %lu programs: %llu answered, %llu of them of the time; %llu to the VMM; the ring was full %llu times in between\n", n,
 	       sim_count.answered, sim_count.time, sim_count.punted, sim_count.ring_full);
+	restore_print("rtc");
+	if (restore_count.saves < 1000 || restore_count.in_flight < 500 || restore_count.answered < 10000)
+		return false;
 	return sim_count.answered >= 10 * n && sim_count.time >= n / 4 && sim_count.ring_full >= n / 10000;
+}
+
+static int restore_mutants(void)
+{
+	return programs(20000, true);
 }
 
 int main(void)
@@ -513,5 +574,9 @@ int main(void)
 		SIM_MUTANT(RTC_OVERTAKEN) SIM_MUTANT(RTC_BUSY) SIM_MUTANT(RTC_OTHERS) SIM_MUTANT(RTC_FORGET) SIM_MUTANT(EXITS)
 	};
 
-	return sim_main(rows, sizeof(rows) / sizeof(rows[0]), 20);
+	static const struct restore_spared spared[] = {
+		{}
+	};
+
+	return sim_main(rows, sizeof(rows) / sizeof(rows[0]), 20) || registers_mutants("rtc", restore_mutants, spared);
 }

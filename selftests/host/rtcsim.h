@@ -8,6 +8,7 @@
 #define SELFTESTS_RTCSIM_H
 
 #include "iofilter.h"
+#include "saverestore.h"
 #include <devices/rtc_filter.h>
 
 #define SIM_VCPUS  4
@@ -40,7 +41,9 @@ static struct sim {
 	u8 ring[RING];
 	u32 nr_ring;
 	u64 wall;
-	bool cooperates, no_zone, trace;
+	bool cooperates, no_zone;
+	/* These outlast sim_begin(). */
+	bool trace;
 	char failure[300];
 } sim;
 
@@ -79,13 +82,11 @@ static void sim_attach(void)
 
 static void sim_begin(int vcpus)
 {
-	bool trace = sim.trace;
 	int i;
 
 	if (sim.f.slots)
 		iofilter_slots_free(&sim.f);
-	memset(&sim, 0, sizeof(sim));
-	sim.trace = trace;
+	memset(&sim, 0, offsetof(struct sim, trace));
 	sim_create_vcpus(vcpus);
 	sim.wall = WALL;
 	for (i = 0; i < vcpus; i++)
@@ -339,7 +340,9 @@ static void sim_pause(u64 ns, enum sim_stop how, bool flush)
 	}
 	if (how == RESET) {
 		rtc_reset(&sim.device);
-		sim.device.cmos[0x10] ^= 0x40; /* the firmware's, from the VMM's handlers */
+		/* The firmware's, from the VMM's handlers. */
+		sim.device.cmos[0x10] ^= 0x40;
+		sim.device.cmos[0x12] ^= 0x40;
 	}
 	if (how == LOAD) {
 		struct rtc now = sim.device;
@@ -350,6 +353,34 @@ static void sim_pause(u64 ns, enum sim_stop how, bool flush)
 	sim_now += ns;
 	publish();
 	sim_log("the VM was stopped for %llu us%s", ns / US, how == RESET ? ", and reset" : how == LOAD ? ", and another state loaded" : "");
+}
+
+/*
+ * The VM is stopped and saved, and goes on where CLOCK_MONOTONIC is @host, with a filter that was just attached and has restored what was
+ * saved; or (@late) one that the guest has met in between. The host's clock, which the device follows, is the same there. A VMM that
+ * cooperates tells the filter before (@early) or after.
+ */
+static void sim_save(u64 host, bool flush, bool early, bool late)
+{
+	size_t size;
+	void *data;
+
+	sim_pause(0, STOP, flush);
+	restore_now = sim_now;
+	restore_count.in_flight += !!(rtc.index & RTC_INDEX_KNOWN);
+	data = registers_save("rtc", &rtc, &size);
+	sim.wall -= host - sim_now;
+	sim_now = restore_now = host;
+	iofilter_slots_free(&sim.f);
+	sim_attach();
+	if (late)
+		iofilter_settle(&sim.f, sim.f.slots[0], &rtc_ops);
+	if (early)
+		publish();
+	registers_restore("rtc", &rtc, data, size);
+	free(data);
+	publish();
+	sim_log("the VM was saved, and goes on on another host");
 }
 
 #endif /* SELFTESTS_RTCSIM_H */

@@ -3,10 +3,12 @@
  * Random guests of up to three vCPUs against the fast path of port 0x61 beside KVM's PIT. The kernel's PIT and the VMM's port are models
  * on devices/pit.c, which shares no code with it. What the filter answers must be what the VMM would have shown at some moment of that
  * access; bit 4 must alternate over all reads, whoever answers; and an output of mode 0 that a guest has seen high stays so.
+ * Some stops are such that the VM is saved, and goes on with a filter that was just attached and has restored what was saved.
  */
 #include <iofilter/speaker_access.h>
 #include <devices/pit.h>
 #include "host.h"
+#include "saverestore.h"
 
 #define MAX_OPS	  400
 #define NR_VCPUS  3
@@ -19,7 +21,7 @@ enum phase { GUEST, ENTERED, AT_VMM, ANSWERED_BY_VMM };
 enum vmm { QEMU, QEMU7, CONSTANT, TIMED };
 
 struct op {
-	uint8_t kind, vcpu, port, val, load, reset, skip, lose, locked;
+	uint8_t kind, vcpu, port, val, load, reset, save, skip, lose, locked;
 	uint32_t think, stall, in, out; /* ns: in the guest; preempted behind the exit; to the VMM's clock; and back */
 	uint64_t pause;
 };
@@ -68,7 +70,8 @@ struct sim {
 	/* Of mode 0. */
 	uint64_t high_load, high_at;
 
-	uint64_t answered, forced, punted, highs, edges, string_cuts;
+	uint64_t answered, forced, punted, highs, edges, string_cuts, saves, answered_before, cuts_before;
+	int loaded; /* another state, and nobody has come to the port since */
 };
 
 static struct sim *current;
@@ -316,6 +319,7 @@ static void process(struct sim *s, int i)
 	s->races += busy || op->kind == STRING_WRITE || op->locked;
 	/* Another vCPU has the lock, and is preempted. */
 	s->p.lock = op->locked;
+	s->loaded = 0;
 	handled = write ? speaker_on_write(&s->p, &req) : speaker_on_read(&s->p, &req);
 	s->p.lock = 0;
 	check_cut(s, op);
@@ -346,8 +350,38 @@ static void process(struct sim *s, int i)
 	v->at = s->now + op->in;
 }
 
+/* As it is attached. */
+static void attach(struct iofilter_speaker *p)
+{
+	memset(p, 0, sizeof(*p));
+	p->lead = SPEAKER_LEAD_NS;
+	p->audit = SPEAKER_AUDIT_NS;
+	p->data = p->toggle = PIT_UNKNOWN;
+}
+
+/* The module that gets the VM knows of no vCPU that was away, nor of anything that is to be settled. */
+static void restore(struct sim *s, const void *data, size_t size)
+{
+	int i;
+
+	attach(&s->p);
+	restore_now = s->now;
+	registers_restore("speaker", &s->p, data, size);
+	/* The first that the module tells a filter that was just attached. */
+	if (rnd() & 1)
+		speaker_on_sample(&s->p, &(struct kvm_iofilter_sample){ .t1 = s->now, .flags = KVM_IOFILTER_SAMPLE_LOST });
+	for (i = 0; i < NR_VCPUS; i++)
+		s->v[i].mark = s->v[i].wrote = s->v[i].away = 0;
+	s->cuts_before += s->cuts;
+	s->cuts = 0;
+	if (!s->saves++)
+		s->answered_before = s->answered;
+}
+
 static void stop(struct sim *s, const struct op *op)
 {
+	void *data = NULL;
+	size_t size;
 	int i;
 
 	for (i = 0; i < NR_VCPUS; i++) {
@@ -362,6 +396,11 @@ static void stop(struct sim *s, const struct op *op)
 		v->lost = 1;
 		v->away = 1;
 	}
+	/* One that the filter does not know of yet is nothing to save it with. */
+	if (op->save && !s->loaded) {
+		restore_now = s->now;
+		data = registers_save("speaker", &s->p, &size);
+	}
 	for (i = 0; i < NR_VCPUS; i++)
 		if (s->v[i].at != UINT64_MAX)
 			s->v[i].at += op->pause;
@@ -371,7 +410,9 @@ static void stop(struct sim *s, const struct op *op)
 		clock_at = s->now;
 		pit_reset(&s->k);
 	}
-	if (op->load) {
+	/* Not a second one before the guest comes: the filter would take it for the one that it has restored. */
+	if (op->load && !s->p.restored) {
+		s->loaded = 1;
 		s->data = rnd() & 1;
 		s->refresh = rnd() & 1;
 		s->k.counters[2].gate = rnd() & 1;
@@ -381,6 +422,9 @@ static void stop(struct sim *s, const struct op *op)
 	}
 	s->high_load = 0;
 	kernel_set(s);
+	if (data)
+		restore(s, data, size);
+	free(data);
 }
 
 static void begin(struct sim *s, int i)
@@ -486,9 +530,7 @@ static int run(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t worl
 	s->ops = ops;
 	s->n = n;
 	s->vmm = vmm;
-	s->p.lead = SPEAKER_LEAD_NS;
-	s->p.audit = SPEAKER_AUDIT_NS;
-	s->p.data = s->p.toggle = PIT_UNKNOWN;
+	attach(&s->p);
 	s->now = 5 * IOFILTER_NSEC_PER_SEC;
 	s->lead = (int)(rnd() % 200) - 50;
 	s->k.clock = sim_clock;
@@ -594,6 +636,7 @@ static void gen_ops(struct gen *g)
 			op->load = rnd() % 3 == 0;
 			op->pause += op->load ? SPEAKER_LOAD_NS : 0;
 			op->reset = rnd() % 8 == 0;
+			op->save = !op->load && !op->reset && rnd() % 4 == 0;
 		}
 		break;
 	case 7:
@@ -650,7 +693,7 @@ static void trace(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t w
 			printf(" 0x%02x", ops[i].port);
 		if (ops[i].kind != READ && ops[i].kind != EXIT)
 			printf(", 0x%02x", ops[i].val);
-		printf("%s%s%s; stalled %u, if punted %u + %u ns\n", ops[i].load ? ", loaded" : "", ops[i].reset ? ", reset" : "",
+		printf("%s%s%s; stalled %u, if punted %u + %u ns\n", ops[i].load ? ", loaded" : ops[i].save ? ", saved and restored" : "", ops[i].reset ? ", reset" : "",
 		       ops[i].locked ? ", lock taken" : "", ops[i].stall,
 		       ops[i].in, ops[i].out);
 	}
@@ -660,7 +703,7 @@ static void trace(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t w
 
 static void random_programs(void **state)
 {
-	unsigned long i, n = 100000 * scale(), programs[4] = {}, with_cuts = 0;
+	unsigned long i, n = restore_mutant ? 50000 : 100000 * scale(), programs[4] = {}, with_cuts = 0;
 	uint64_t timed[2] = {}, answered = 0, forced = 0, punted = 0, edges = 0, cuts = 0, string_cuts = 0, fused = 0;
 	static struct op ops[MAX_OPS];
 	static struct sim s;
@@ -675,6 +718,7 @@ static void random_programs(void **state)
 		world = rnd();
 		len = generate(ops);
 		if (run(&s, ops, len, vmm, world) >= 0) {
+			assert_false(restore_mutant);
 			printf("# program %lu, SEED=%llu, VMM %d: %s; the least that does it:\n", i, (unsigned long long)seed_of, vmm, s.wrong);
 			len = minimise(&s, ops, len, vmm, world);
 			trace(&s, ops, len, vmm, world);
@@ -690,9 +734,11 @@ static void random_programs(void **state)
 		forced += s.forced;
 		punted += s.punted;
 		edges += s.edges;
-		cuts += s.cuts;
+		cuts += s.cuts + s.cuts_before;
 		string_cuts += s.string_cuts;
-		with_cuts += !!s.cuts;
+		with_cuts += !!(s.cuts + s.cuts_before);
+		restore_count.programs += !!s.saves;
+		restore_count.answered += s.saves ? s.answered - s.answered_before : 0;
 		fused += s.p.proof == IOFILTER_FUSED;
 		if (s.p.proof == IOFILTER_FUSED && vmm != CONSTANT)
 			fail_msg("program %lu, SEED=%llu: the fuse blew on a QEMU", i, (unsigned long long)seed_of);
@@ -706,14 +752,25 @@ static void random_programs(void **state)
 	/* Else it shows nothing. */
 	assert_true(answered > 20 * n && answered > punted / 2 && edges > n / 8 && fused > programs[CONSTANT] / 2 &&
 		    timed[0] < timed[1] / 100);
+	restore_print("speaker");
+	assert_true(restore_count.saves >= 1000 && restore_count.in_flight >= 500 && restore_count.answered >= 10000);
 }
 
-int main(void)
+static int programs(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_programs),
 	};
 
-	seed();
 	return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
+	static const struct restore_spared spared[] = {
+		{}
+	};
+
+	seed();
+	return programs() || registers_mutants("speaker", programs, spared);
 }

@@ -2,10 +2,17 @@
 /*
  * Random tables, as rule files, and random accesses: the table engine against the reference interpreter of tableref.h. After each
  * access verdict and answer must be the same, and all of the state. What differs is made smaller and printed: the rules and a trace.
+ *
+ * At random accesses the VM is saved, and goes on with a table that was just attached and has restored what was saved: nothing that
+ * comes later may differ.
  */
 #include "tablehot.h"
 
 #define MAX_EVENTS 3000
+#define SAVE (VMM_FILLS + 1)
+
+/* As it is attached; that of this moment, and the one before. */
+static struct iofilter_table *initial, *tables[2];
 
 static struct event random_event(void)
 {
@@ -58,13 +65,49 @@ static struct event random_event(void)
 		e.kind = gen_one_of(2) ? DONE_CONTENDED : LOST_CONTENDED;
 		break;
 	case 18:
-		e.kind = VMM_SETS + gen_one_of(2);
+		e.kind = VMM_SETS + gen_one_of(3);
 		break;
 	case 19 ... 24:
 		e.kind = MORE;
 		break;
 	}
+	if (!gen_one_of(300))
+		e.kind = SAVE;
 	return e;
+}
+
+/*
+ * The VM is saved, with its vCPUs out of the kernel: their writes are done, and a string has ended where it was. The filter of another
+ * process takes over, which has not been told to drain.
+ */
+static void save(struct sim *s, const struct event *e)
+{
+	struct iofilter_table *fresh = tables[s->t == tables[0]];
+	int i;
+
+	for (i = 0; i < REF_VCPUS; i++)
+		write_done(s, i, false);
+	/* What it has changed stays unknown if the module never told that it was done. */
+	s->r->at_vmm.there = false;
+	ref_string_over(s->r, s->r->string.vcpu);
+	ref_expect_over(s->r);
+	s->string_vcpu = -1;
+	memcpy(fresh, initial, sizeof(*fresh));
+	if (e->write)
+		iofilter_table_own(fresh, s->r->owned);
+	registers_move("table", s->t, fresh, 0);
+	iofilter_table_own(fresh, s->r->owned);
+	s->r->drain = false;
+	s->t = fresh;
+	/* The first that the module tells a filter that was just attached. */
+	if (e->seed & 1) {
+		deliver(s, KVM_IOFILTER_SAMPLE_LOST, 0, 0, 0);
+		ref_answer_lost(s->r, s->d);
+	}
+	say(s, "the VM is saved, and goes on as another\n");
+	s->settled = true;
+	check_in_rest(s);
+	hot_begin(s);
 }
 
 /* Return: how many events until the first difference; -1: there is none. */
@@ -72,19 +115,28 @@ static int replay(struct gen *g, const struct event *events, int n, bool verbose
 {
 	static struct ref r;
 	static struct ref_derived d;
-	struct sim s = { .g = g, .r = &r, .d = &d, .t = table, .verbose = verbose, .string_vcpu = -1, .settled = true };
+	struct sim s = { .g = g, .r = &r, .d = &d, .t = tables[0], .verbose = verbose, .string_vcpu = -1, .settled = true };
+	unsigned long answered = 0;
+	bool saved = false;
 	int i, k;
 
 	gen_text(g, &d);
 	r = g->ref;
-	memset(table, 0, sizeof(*table));
-	if (table_parse(file, "random", g->text, g->size, table)) {
+	memset(initial, 0, sizeof(*initial));
+	if (table_parse(file, "random", g->text, g->size, initial)) {
 		snprintf(why, 256, "refused: %s", iofilter_error());
 		return n;
 	}
+	memcpy(s.t, initial, sizeof(*initial));
 	hot_begin(&s);
 	for (i = 0; i < n; i++) {
-		one_event(&s, &events[i]);
+		if (events[i].kind == SAVE) {
+			save(&s, &events[i]);
+			answered = saved ? answered : total.answered;
+			saved = true;
+		} else {
+			one_event(&s, &events[i]);
+		}
 		/* A string goes on at once, mostly. */
 		for (k = 0; events[i].kind == ACCESS && events[i].string && k < (int)(events[i].seed % 40); k++)
 			one_more(&s);
@@ -95,6 +147,8 @@ static int replay(struct gen *g, const struct event *events, int n, bool verbose
 			return i + 1;
 		}
 	}
+	restore_count.programs += saved;
+	restore_count.answered += saved ? total.answered - answered : 0;
 	return -1;
 }
 
@@ -139,24 +193,22 @@ static void show_smaller(struct gen *g, struct event *events, int n)
 	printf("%s\n", why);
 }
 
-int main(void)
+/* Return: 0; 1: there was a difference. */
+static int random_tables(unsigned long want)
 {
-	unsigned long want = getenv("TORTURE") ? 10000000 : 1000000;
 	static struct event events[MAX_EVENTS];
 	static struct gen g;
 	char why[256] = "";
 	int i, n;
 
-	seed();
-	want *= scale();
-	table = malloc(sizeof(*table));
-	file = malloc(sizeof(*file));
 	while (total.accesses < want) {
 		gen_table(&g);
 		n = 200 + gen_one_of(MAX_EVENTS - 200);
 		for (i = 0; i < n; i++)
 			events[i] = random_event();
 		i = replay(&g, events, n, false, why);
+		if (i >= 0 && restore_mutant)
+			return 1;
 		if (i >= 0) {
 			printf("table %lu: %s\n", total.tables, why);
 			if (!strncmp(why, "refused", 7))
@@ -167,15 +219,45 @@ int main(void)
 		}
 		total.tables++;
 	}
+	return 0;
+}
+
+static int mutant(void)
+{
+	return random_tables(total.accesses + 1000000);
+}
+
+int main(void)
+{
+	static const struct restore_spared spared[] = {
+		{ "predict.half", "it keeps apart two predictions while a string takes from the older one, and none is under way" },
+		{}
+	};
+	unsigned long want = getenv("TORTURE") ? 10000000 : 1000000;
+	int i;
+
+	seed();
+	want *= scale();
+	initial = malloc(sizeof(*initial));
+	for (i = 0; i < 2; i++)
+		tables[i] = aligned_alloc(64, (sizeof(*initial) + 63) & ~63UL);
+	file = malloc(sizeof(*file));
+	if (random_tables(want))
+		return 1;
 	printf("%lu accesses of %lu tables: %lu answered (%lu writes, %lu strings), %lu punted;"
 	       " %lu busy, %lu met the lock held, %lu predictions\n",
 	       total.accesses, total.tables, total.answered, total.written, total.strings, total.punted, total.busy, total.contended,
 	       total.predicted);
+	restore_print("table");
 	printf("%lu changes of hot registers told, %lu of them of registers that are as they were again\n", hot_total.told, hot_total.again);
 	/* A test in which nothing happens shows nothing. */
 	if (total.answered < total.accesses / 20 || total.strings < 1000 || total.written < total.accesses / 100) {
 		printf("too little was answered\n");
 		return 1;
 	}
-	return 0;
+	if (restore_count.saves < 1000 || restore_count.in_flight < 500 || restore_count.answered < 10000) {
+		printf("too little was saved\n");
+		return 1;
+	}
+	return registers_mutants("table", mutant, spared) ? 1 : 0;
 }

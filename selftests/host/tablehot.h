@@ -74,7 +74,7 @@ static void hot_check(struct sim *s, const struct event *e)
 	hot_differ(&hot_seen, &now, want);
 	hot_seen = now;
 	/* The VMM is not told what it does itself. */
-	if (e->kind == PREDICT || e->kind == VMM_SETS || e->kind == VMM_TAKES)
+	if (e->kind == PREDICT || e->kind == VMM_SETS || e->kind == VMM_TAKES || e->kind == VMM_FILLS)
 		return;
 	for (i = 0; i < TABLE_NR_HOT; i++) {
 		hot_total.told += __builtin_popcountll(told[i]);

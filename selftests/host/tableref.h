@@ -349,7 +349,7 @@ static bool ref_predicted(struct ref *r, const struct ref_access *a, uint64_t *a
 /* An expectation whose bytes are all read is over, once nothing of it can be given back. */
 static void ref_expect_over(struct ref *r)
 {
-	if (r->string.left || !r->nr_expects)
+	if ((r->string.left && !r->string.lost) || !r->nr_expects)
 		return;
 	if (r->next < r->nr_expects && r->expect[r->next].bytes && r->expect[r->next].used == r->expect[r->next].bytes)
 		r->next++;
