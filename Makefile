@@ -8,7 +8,7 @@ DIRS	:= kmod bpf loader devices selftests
 all: check-tools $(DIRS)
 
 loader selftests: bpf
-devices: loader
+devices selftests: loader
 bpf loader devices selftests: $(LIBBPF)
 
 $(DIRS):
