@@ -326,6 +326,7 @@ static int name_is(const char *pattern, const char *name, __u32 *element)
 {
 	const char *hole = strstr(pattern, "[]");
 	size_t n = hole ? (size_t)(hole + 1 - pattern) : 0;
+	unsigned long e;
 	char *end;
 
 	*element = 0;
@@ -333,7 +334,8 @@ static int name_is(const char *pattern, const char *name, __u32 *element)
 		return !strcmp(pattern, name);
 	if (strncmp(pattern, name, n) || name[n] < '0' || name[n] > '9')
 		return 0;
-	*element = strtoul(name + n, &end, 10);
+	e = strtoul(name + n, &end, 10);
+	*element = e < ~0U ? e : ~0U;
 	return !strcmp(hole + 1, end);
 }
 

@@ -110,7 +110,7 @@ void reg_clock_leave(struct iofilter_clock *clk, bool change)
 		return;
 	}
 	/* One that is proven shows that it is with its next sample. */
-	clk->ready = clk->mode == IOFILTER_CLOCK_OWNED;
+	clk->ready = clk->mode == IOFILTER_CLOCK_OWNED && clk->proof != IOFILTER_FUSED;
 	iofilter_clockctl_end(clk);
 }
 

@@ -11,15 +11,25 @@
 	  .off = offsetof(struct iofilter_pit, channels[0].member), .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, \
 	  .max = (m), .set = program_set_##member, .meaning = (text) }
 
-/* When the count was loaded is not known then: answers of the VMM will tell where in its period it is. */
+/*
+ * When the count was loaded is not known: answers of the VMM will tell where in its period it is, and make new bounds. (Without any they
+ * tell nothing, and only a load would.)
+ */
+static void find_anew(struct pit_channel *c)
+{
+	pit_clock_doubt(c);
+	c->misses = 0;
+	c->clock.hi = c->clock.lo;
+	c->clock.bounded = 1;
+}
+
 #define PROGRAM_SET(member)                                                                  \
 	static void program_set_##member(const struct reg_at *at, __u64 val)                  \
 	{                                                                                     \
 		struct pit_channel *c = &((struct iofilter_pit *)at->state)->channels[at->element]; \
 											      \
 		c->member = val;                                                              \
-		pit_clock_doubt(c);                                                           \
-		c->clock.bounded = 0;                                                         \
+		find_anew(c);                                                                 \
 	}
 
 PROGRAM_SET(count)
@@ -124,12 +134,17 @@ static const struct reg_row rows[] = {
 static int enter(void *state, bool change)
 {
 	struct iofilter_pit *p = state;
+	int i;
 
 	(void)change;
 	if (iofilter_try_lock(&p->lock))
 		return -EBUSY;
-	if (iofilter_load(p->attention) & PIT_CONFUSED)
-		pit_confused(p);
+	if (!(iofilter_load(p->attention) & PIT_CONFUSED))
+		return 0;
+	pit_confused(p);
+	p->head.in_flight = p->odd;
+	for (i = 0; i < PIT_CHANNELS; i++)
+		p->head.in_flight += pit_in_flight(&p->channels[i]);
 	return 0;
 }
 
@@ -154,10 +169,8 @@ static void leave(void *state, bool change)
 
 	for (i = 0; change && i < PIT_CHANNELS; i++)
 		check(&p->channels[i]);
-	if (change)
-		pit_leave(p);
-	else
-		pit_unlock(p);
+	/* After a look, too: who enters may have had to forget a channel, and the quick path asks nothing but what this leaves. */
+	pit_leave(p);
 }
 
 static void break_lock(void *state)

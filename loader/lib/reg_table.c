@@ -155,6 +155,8 @@ static int enter(void *state, bool change)
 		return -EBUSY;
 	}
 	table_missed(t);
+	/* What was missed may have ended some of them. */
+	t->head.in_flight = table_in_flight(t);
 	return 0;
 }
 

@@ -3,10 +3,13 @@
  * Random guest programs on the PIT: in a VM without the filter, the same with it, and the same on KVM's own PIT. A program that fails
  * (pit_judge.h) is made small and printed.
  *
+ * And with the filter saved at a random access of each program, the VM's clock stopped, a new filter attached, and the state put back.
+ *
  * What the filter has cut off (a string read of a count that it has latched) is no failure, but counted: the guest goes on with what
  * the VMM has, and nothing can be said of it any more.
  */
 #include <limits.h>
+#include <iofilter/libiofilter.h>
 #include "pit_judge.h"
 
 #define MAX_OPS 4096
@@ -68,6 +71,10 @@ static struct pit_channel times; /* of the first one: the others need not measur
 static enum side { ALONE, FILTERED, KVM_PIT } side;
 static unsigned long long answered;
 static unsigned long cuts, odd_shapes;
+static bool saves; /* at a random access of each program */
+static unsigned int saves_seed;
+static unsigned long saved_in_flight;
+static __u64 cut_before; /* by the filters before this one */
 
 /* KVM's PIT as the device is after power-on. It loads the counts anew. */
 static void kvm_power_on(void)
@@ -83,6 +90,54 @@ static void kvm_power_on(void)
 	TEST_EQ(ioctl(run.vmm->fd, KVM_SET_PIT2, &s), 0);
 }
 
+/* A filter that knows nothing yet. */
+static void attach(void)
+{
+	int ch;
+
+	memcpy(run.p, fresh, sizeof(*fresh));
+	for (ch = 0; ch < PIT_CHANNELS; ch++) {
+		struct iofilter_clock *clk = &run.p->channels[ch].clock;
+
+		clk->bracket = times.clock.bracket;
+		clk->absence = times.clock.absence;
+		clk->expiry = times.clock.expiry;
+		clk->calibrating = 0;
+	}
+	cut_before = 0;
+	run.link = filter_attach(run.skel->maps.pit_ops);
+}
+
+/*
+ * As a VM that is saved and loaded: its clock stands, and the filter is another one. Return: how much more the filter may lag until its
+ * clock is proven: the VM's was stopped a little later than the filter's was saved, and goes on a little earlier.
+ */
+static __u64 save_and_restore(void)
+{
+	__u64 saved_at, stopped_at, resumed_at, cut = cut_before + run.p->head.cut;
+	struct iofilter *f;
+	void *data;
+	size_t size;
+
+	saved_in_flight += !!run.p->head.in_flight;
+	answered += run.p->answered + run.p->commands;
+	TEST_ASSERT(!iofilter_open(getpid(), "pit", &f), "%s", iofilter_error());
+	saved_at = now_ns();
+	TEST_ASSERT(!iofilter_save(f, &data, &size), "%s", iofilter_error());
+	stopped_at = now_ns();
+	iofilter_close(f);
+	bpf_link__destroy(run.link);
+	attach();
+	TEST_ASSERT(!iofilter_open(getpid(), "pit", &f), "%s", iofilter_error());
+	resumed_at = now_ns();
+	device_stopped += resumed_at - stopped_at;
+	TEST_ASSERT(!iofilter_restore(f, data, size, 0), "%s", iofilter_error());
+	iofilter_close(f);
+	free(data);
+	cut_before = cut;
+	return stopped_at - saved_at + now_ns() - resumed_at;
+}
+
 static void begin(void)
 {
 	int ch;
@@ -95,22 +150,12 @@ static void begin(void)
 	judge.twin.clock = clock_then;
 	for (ch = 0; ch < PIT_CHANNELS; ch++) {
 		judge.load_from[ch] = judge_time(device.counters[ch].count_load_time);
-		judge.twin.counters[ch].count_load_time = judge_time(judge.kvm ? now_ns() : (__u64)device.counters[ch].count_load_time);
+		judge.twin.counters[ch].count_load_time = judge_time(judge.kvm ? device_now() : (__u64)device.counters[ch].count_load_time);
 	}
 	judge.why[0] = 0;
 	judge.slack = side == FILTERED ? times.clock.bracket : 0;
-	if (side != FILTERED)
-		return;
-	memcpy(run.p, fresh, sizeof(*fresh));
-	for (ch = 0; ch < PIT_CHANNELS; ch++) {
-		struct iofilter_clock *clk = &run.p->channels[ch].clock;
-
-		clk->bracket = times.clock.bracket;
-		clk->absence = times.clock.absence;
-		clk->expiry = times.clock.expiry;
-		clk->calibrating = 0;
-	}
-	run.link = filter_attach(run.skel->maps.pit_ops);
+	if (side == FILTERED)
+		attach();
 }
 
 static void end(void)
@@ -140,9 +185,26 @@ static int execute(int from, int to)
 				   judge_time(r->before + kvm_clock_offset - SLOP_NS),
 				   judge_time(r->after + kvm_clock_offset + SLOP_NS));
 		if (judge.why[0])
-			return side == FILTERED && run.p->head.cut ? CUT : i;
+			return side == FILTERED && run.p->head.cut + cut_before ? CUT : i;
 	}
 	return -1;
+}
+
+static int execute_program(int from, int to)
+{
+	int at = from + rand_r(&saves_seed) % (to - from), wrong_at;
+	__u64 lag;
+
+	if (!saves)
+		return execute(from, to);
+	wrong_at = execute(from, at);
+	if (wrong_at != -1)
+		return wrong_at;
+	lag = save_and_restore();
+	judge.slack += lag;
+	wrong_at = execute(at, to);
+	judge.slack -= lag;
+	return wrong_at;
 }
 
 /* --- programs, as in host/pit_fuzz.c --- */
@@ -248,7 +310,7 @@ static int again(int n)
 
 	for (i = 0; i < 3 && at < 0; i++) {
 		begin();
-		at = execute(0, n);
+		at = execute_program(0, n);
 		at = at == CUT ? -1 : at;
 		end();
 	}
@@ -334,7 +396,7 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 		}
 		from = nr_ops;
 		generate();
-		at = execute(from, nr_ops);
+		at = execute_program(from, nr_ops);
 		if (at == CUT) {
 			cuts++;
 			end();
@@ -356,11 +418,17 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 	return pit_exits;
 }
 
+static unsigned int seed_of_run(void)
+{
+	const char *s = getenv("SEED");
+
+	return s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
+}
+
 static void programs(void)
 {
 	unsigned long n = getenv("TORTURE") ? 20000 : 2000 * test_scale(), alone, filtered;
-	const char *s = getenv("SEED");
-	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
+	unsigned int seed = seed_of_run();
 
 	printf("   SEED=%u, %lu programs without the filter, the same with it, and on KVM's own PIT\n", seed, n);
 	setup_device(&run, 1, 0);
@@ -382,9 +450,32 @@ static void programs(void)
 	vmm_free(run.vmm);
 }
 
+static void saved(void)
+{
+	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale();
+	unsigned int seed = seed_of_run();
+
+	printf("   SEED=%u, %lu programs, each of them saved in its middle\n", seed, n);
+	setup_device(&run, 1, 0);
+	load(&run);
+	measure();
+	answered = cuts = saved_in_flight = 0;
+	saves = true;
+	saves_seed = seed;
+	series(FILTERED, n, seed);
+	saves = false;
+	printf("   %lu programs had something in flight when they were saved; %lu were not judged to the end for what was cut off\n",
+	       saved_in_flight, cuts);
+	TEST_ASSERT(saved_in_flight > n / 50, "too few had anything in flight");
+	TEST_ASSERT(cuts < n / 10, "more than a tenth");
+	TEST_ASSERT(answered > n, "only %llu were answered", answered);
+	teardown(&run);
+}
+
 int main(int argc, char **argv)
 {
 	const struct test tests[] = {
+		{ "saved", saved },
 		{ "programs", programs },
 	};
 
