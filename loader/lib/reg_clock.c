@@ -29,6 +29,8 @@ void reg_clock_fuse_set(const struct reg_at *at, __u64 val)
 	struct iofilter_clock *clk = at->place;
 
 	clk->fuse = val;
+	/* Nobody looks at the fuse while it is. */
+	clk->ready = 0;
 	if (val)
 		clk->proof = IOFILTER_FUSED;
 	else if (clk->proof == IOFILTER_FUSED)
