@@ -139,7 +139,7 @@ static void show_smaller(struct gen *g, struct event *events, int n)
 
 int main(void)
 {
-	unsigned long want = getenv("TORTURE") ? 10000000 : 1000000;
+	unsigned long want = getenv("TORTURE") ? 100000000 : 10000000;
 	static struct event events[MAX_EVENTS];
 	static struct gen g;
 	char why[256] = "";
