@@ -3,7 +3,8 @@
  * A table of rules that the VMM works with (--filter table=FILE).
  *
  * A slot named out_PORT (hexadecimal) holds a write to that port which the VMM has not seen. When an access comes here, those are
- * carried out first, in the order of the slots.
+ * carried out first, in the order of the slots. Bits named full_* are clear from then on, so that a rule can take one write and pass the
+ * next.
  *
  * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done.
  * So after a command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much
@@ -16,6 +17,7 @@
 #include "filter.h"
 
 #define SLOT_PREFIX "out_"
+#define BIT_PREFIX  "full_"
 #define STATUS	    (IDE_PRIMARY + IDE_STATUS)
 #define ALT_STATUS  (IDE_PRIMARY + IDE_CONTROL_AT)
 
@@ -44,17 +46,31 @@ static void enter(struct iofilter_table *t)
 		sched_yield();
 }
 
+static void empty(struct iofilter_table *t)
+{
+	__u64 bits = 0;
+	__u32 i;
+
+	for (i = 0; i < t->nr_bits; i++)
+		if (!strncmp(t->text.bits[i], BIT_PREFIX, strlen(BIT_PREFIX)))
+			bits |= 1ULL << i;
+	iofilter_table_bits(t, 0, bits);
+}
+
 static int table_started(struct filter *f)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
 
+	enter(t);
+	empty(t);
+	iofilter_table_leave(t);
 	if (!f->plan)
 		f->plan = calloc(1, sizeof(*f->plan));
 	iofilter_table_own(t, 1);
 	return f->plan ? 0 : -1;
 }
 
-/* Writes that were taken in the guest's order of slots, as far as one holds it: the later of two writes to a port is what counts. */
+/* Writes that were taken: of two to one slot the later. */
 static void carry_out(struct filter *f, struct iofilter_table *t)
 {
 	__u64 val;
@@ -74,6 +90,7 @@ static void carry_out(struct filter *f, struct iofilter_table *t)
 			f->took++;
 		}
 	}
+	empty(t);
 }
 
 /* What the guest was answered ahead of the model, the model answers now. */

@@ -64,6 +64,7 @@ def judge(what, out, image, disk):
     check(ide["hash"] == disk_hash(image), f"{what}: what was read is not what is on the disk")
     sector = b"".join(struct.pack("<H", i * 257 & 0xffff) for i in range(256))
     check(ide["written"] == fnv(sector), f"{what}: the sector that was written reads otherwise")
+    check(ide["ext"] == fnv(image[78 * 512:80 * 512]), f"{what}: what was read by LBA48 is not what is on the disk")
     want = image[:40 * 512] + sector + image[41 * 512:]
     with open(disk, "rb") as f:
         check(f.read() == want, f"{what}: the image is not what it should be")
