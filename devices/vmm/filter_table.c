@@ -112,16 +112,21 @@ static void catch_up(struct filter *f, const struct table_predict *p)
 }
 
 /* Nothing of this VMM's is ahead of the guest or behind it when its device has the access. */
-static void table_before(struct filter *f, const struct access *a)
+static void take_back(struct filter *f)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
 
-	(void)a;
 	enter(t);
 	catch_up(f, &t->predict);
 	iofilter_table_predict(t, NULL, 0, NULL, 0);
 	carry_out(f, t);
 	iofilter_table_leave(t);
+}
+
+static void table_before(struct filter *f, const struct access *a)
+{
+	(void)a;
+	take_back(f);
 }
 
 static bool expect(struct plan *p, struct ide *copy, __u16 port, __u32 width, __u32 bytes)
@@ -156,6 +161,34 @@ static void make_plan(struct plan *p, const struct ide *ide)
 			return;
 }
 
+/* What --sabotage makes of it. It is what will have been predicted, so that the model follows what the guest gets of it. */
+static void spoil(struct filter *f, struct plan *p)
+{
+	struct table_expect *e = &p->expect[filter_random(f, p->nr)];
+	enum sabotage how = filter_sabotage(f);
+
+	switch (how) {
+	case PREDICT_NOTHING:
+		p->nr = p->size = 0;
+		break;
+	case PREDICT_LESS:
+		/* The access behind it comes too soon then, or there is one less. */
+		if (e->bytes > e->width)
+			e->bytes = e->width * (1 + filter_random(f, e->bytes / e->width - 1));
+		else
+			p->nr--;
+		break;
+	case PREDICT_ELSEWHERE:
+		/* By words none of these is ever read. */
+		e->addr = IDE_PRIMARY + IDE_COUNT;
+		e->width = 2;
+		break;
+	default:
+		break;
+	}
+	f->sabotages[how]++;
+}
+
 static void table_after(struct filter *f, const struct access *a)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
@@ -166,6 +199,8 @@ static void table_after(struct filter *f, const struct access *a)
 	    !(c->control & IDE_CTL_NIEN))
 		return;
 	make_plan(f->plan, ide);
+	if (f->plan->nr)
+		spoil(f, f->plan);
 	enter(t);
 	/* The data of the prediction before may still be wanted by a string: then do without. */
 	if (iofilter_table_predict(t, f->plan->expect, f->plan->nr, f->plan->data, f->plan->size))
@@ -188,6 +223,7 @@ const struct filter_kind filter_table = {
 	.wants = "FILE",
 	.options = table_options,
 	.started = table_started,
+	.leave = take_back,
 	.before = table_before,
 	.after = table_after,
 	.end = table_end,
