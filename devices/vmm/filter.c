@@ -14,6 +14,7 @@ static const struct filter_kind *const kinds[] = { &filter_pmtimer, &filter_hpet
 struct filters {
 	struct filter f[MAX_FILTERS];
 	unsigned int nr;
+	char *list; /* of which the words are parts */
 };
 
 static const struct filter_kind *find_kind(const char *name, size_t len)
@@ -26,15 +27,34 @@ static const struct filter_kind *find_kind(const char *name, size_t len)
 	return NULL;
 }
 
-/* The clock is told before the first vCPU runs: from its first access on the filter is exact. */
-static int attach(struct vmm *vmm, const char *word)
+static int attach_one(struct filter *f)
 {
-	struct iofilter_opts opts = { .size = sizeof(opts), .vm_fd = vmm->fd };
+	struct iofilter_opts opts = { .size = sizeof(opts), .vm_fd = f->vmm->fd };
+	const char *arg = strchr(f->word, '=');
+	int err;
+
+	if (f->kind->options && f->kind->options(f->vmm, arg ? arg + 1 : NULL, &opts))
+		return -1;
+	err = iofilter_attach(getpid(), f->kind->name, &opts, &f->f);
+	iofilter_rules_free((struct iofilter_rules *)opts.rules);
+	if (err) {
+		vmm_error("%s", iofilter_error());
+		return -1;
+	}
+	f->attaches++;
+	if (f->kind->started && f->kind->started(f)) {
+		vmm_error("%s", iofilter_error());
+		return -1;
+	}
+	return 0;
+}
+
+/* The clock is told before the first vCPU runs: from its first access on the filter is exact. */
+static int attach(struct vmm *vmm, char *word)
+{
 	const struct filter_kind *kind = find_kind(word, strcspn(word, "="));
 	struct filters *fs = vmm->filters;
-	struct filter *f = &fs->f[fs->nr];
 	const char *arg = strchr(word, '=');
-	int err;
 
 	if (!kind || fs->nr == MAX_FILTERS) {
 		vmm_error(kind ? "--filter: too many" : "--filter: there is none for '%s'", word);
@@ -44,38 +64,66 @@ static int attach(struct vmm *vmm, const char *word)
 		vmm_error(arg ? "--filter: %s takes nothing%s" : "--filter: %s=%s is wanted", kind->name, kind->wants ?: "");
 		return -1;
 	}
-	if (kind->options && kind->options(vmm, arg ? arg + 1 : NULL, &opts))
-		return -1;
-	*f = (struct filter){ .vmm = vmm, .kind = kind };
-	err = iofilter_attach(getpid(), kind->name, &opts, &f->f);
-	iofilter_rules_free((struct iofilter_rules *)opts.rules);
-	if (err) {
-		vmm_error("%s", iofilter_error());
-		return -1;
-	}
-	fs->nr++;
-	if (kind->started && kind->started(f)) {
-		vmm_error("%s", iofilter_error());
-		return -1;
-	}
-	return 0;
+	fs->f[fs->nr] = (struct filter){ .vmm = vmm, .kind = kind, .word = word };
+	return attach_one(&fs->f[fs->nr++]);
 }
 
 int filters_attach(struct vmm *vmm)
 {
-	char *list, *rest, *word;
+	char *rest, *word;
 	int err = 0;
 
 	if (!vmm->opts.filter)
 		return 0;
 	vmm->filters = calloc(1, sizeof(*vmm->filters));
-	list = rest = strdup(vmm->opts.filter);
-	if (!vmm->filters || !list)
+	rest = strdup(vmm->opts.filter);
+	if (!vmm->filters || !rest)
 		return -1;
+	vmm->filters->list = rest;
 	while (!err && (word = strsep(&rest, ",")))
 		err = attach(vmm, word);
-	free(list);
 	return err;
+}
+
+static void add_verdicts(struct filter *f, __u64 *sum)
+{
+	struct iofilter_info info;
+	int i;
+
+	if (iofilter_info_get(f->f, &info))
+		return;
+	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
+		sum[i] += info.verdicts[i];
+}
+
+/* In the middle of whatever the guest is doing. What the filter has been told or has begun stays in its state. */
+void filters_leave(struct vmm *vmm)
+{
+	unsigned int i;
+
+	for (i = 0; vmm->filters && i < vmm->filters->nr; i++)
+		if (vmm->filters->f[i].kind->leave && iofilter_stop(vmm->filters->f[i].f, 0) < 0)
+			vmm_error("%s", iofilter_error());
+}
+
+int filters_return(struct vmm *vmm)
+{
+	unsigned int i;
+
+	for (i = 0; vmm->filters && i < vmm->filters->nr; i++) {
+		struct filter *f = &vmm->filters->f[i];
+
+		if (!f->kind->leave)
+			continue;
+		f->kind->leave(f);
+		add_verdicts(f, f->earlier);
+		iofilter_close(f->f);
+		/* NULL if that fails. */
+		f->f = NULL;
+		if (attach_one(f))
+			return -1;
+	}
+	return 0;
 }
 
 /* What a filter has begun, it may end: the vCPUs do not run any more, so there is nobody to wait for. */
@@ -88,6 +136,8 @@ void filters_detach(struct vmm *vmm)
 		if (vmm->filters->f[i].kind->end)
 			vmm->filters->f[i].kind->end(&vmm->filters->f[i]);
 	}
+	if (vmm->filters)
+		free(vmm->filters->list);
 	free(vmm->filters);
 	vmm->filters = NULL;
 }
@@ -97,7 +147,7 @@ void filters_before(struct vmm *vmm, const struct access *a)
 	unsigned int i;
 
 	for (i = 0; vmm->filters && i < vmm->filters->nr; i++)
-		if (vmm->filters->f[i].kind->before)
+		if (vmm->filters->f[i].kind->before && vmm->filters->f[i].f)
 			vmm->filters->f[i].kind->before(&vmm->filters->f[i], a);
 }
 
@@ -106,7 +156,7 @@ void filters_after(struct vmm *vmm, const struct access *a)
 	unsigned int i;
 
 	for (i = 0; vmm->filters && i < vmm->filters->nr; i++)
-		if (vmm->filters->f[i].kind->after)
+		if (vmm->filters->f[i].kind->after && vmm->filters->f[i].f)
 			vmm->filters->f[i].kind->after(&vmm->filters->f[i], a);
 }
 
@@ -134,11 +184,15 @@ static void print_one(struct filter *f, FILE *out)
 	struct iofilter_info info;
 	int i;
 
-	if (iofilter_info_get(f->f, &info))
+	if (!f->f || iofilter_info_get(f->f, &info))
 		return;
+	add_verdicts(f, f->earlier);
 	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
-		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], info.verdicts[i]);
-	fprintf(out, ", \"commands\": %llu, \"cut\": %llu", info.commands, info.cut);
+		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], f->earlier[i]);
+	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"attaches\": %llu", info.commands, info.cut, f->attaches);
+	if (f->vmm->opts.sabotage)
+		fprintf(out, ", \"predicted_nothing\": %llu, \"predicted_less\": %llu, \"predicted_elsewhere\": %llu",
+			f->sabotages[PREDICT_NOTHING], f->sabotages[PREDICT_LESS], f->sabotages[PREDICT_ELSEWHERE]);
 	if (f->kind->stats)
 		f->kind->stats(f, out);
 }

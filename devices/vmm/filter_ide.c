@@ -41,6 +41,10 @@ static int ide_options(struct vmm *vmm, const char *arg, struct iofilter_opts *o
 	/* Without an eventfd each interrupt is the model's, for which the guest must come here. */
 	if (arg)
 		return 0;
+	if (b->ide_event > 0) {
+		opts->eventfds[0] = b->ide_event;
+		return 0;
+	}
 	b->ide_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	irqfd.fd = b->ide_event;
 	if (b->ide_event < 0 || ioctl(vmm->fd, KVM_IRQFD, &irqfd)) {
@@ -52,13 +56,40 @@ static int ide_options(struct vmm *vmm, const char *arg, struct iofilter_opts *o
 	return 0;
 }
 
+/* What --sabotage makes of it. A command's data of another place must not be taken for what the guest reads. */
+static void give(struct filter *f)
+{
+	struct ide *d = &f->vmm->board->ide;
+	__u64 sector = iofilter_ide_next(&d->c);
+	__u32 n = d->c.pos ? 0 : iofilter_ide_wanted(&d->c);
+	enum sabotage how = n ? filter_sabotage(f) : PREDICT_WELL;
+
+	f->sabotages[how]++;
+	switch (how) {
+	case PREDICT_NOTHING:
+		return;
+	case PREDICT_LESS:
+		n = filter_random(f, n);
+		break;
+	case PREDICT_ELSEWHERE:
+		sector = (sector + 1 + filter_random(f, d->sectors - 1)) % d->sectors;
+		break;
+	default:
+		ide_give(d, own(f));
+		return;
+	}
+	if (sector + n > d->sectors || d->io(d->arg, 0, sector, n, iofilter_ide_ahead(own(f), &d->c)))
+		n = 0;
+	iofilter_ide_give(own(f), &d->c, d->buf, sector, n);
+}
+
 static int ide_started(struct filter *f)
 {
 	struct ide_own *o = own(f);
 
 	if (!o->cooperates)
 		iofilter_ide_cooperate(o, f->vmm->board->ide_event > 0);
-	ide_give(&f->vmm->board->ide, o);
+	give(f);
 	return 0;
 }
 
@@ -67,6 +98,11 @@ static int ide_stopped(struct filter *f)
 {
 	ide_take(&f->vmm->board->ide, own(f));
 	return 0;
+}
+
+static void ide_leave(struct filter *f)
+{
+	ide_stopped(f);
 }
 
 static bool is_ide(const struct access *a)
@@ -83,7 +119,7 @@ static void ide_before(struct filter *f, const struct access *a)
 static void ide_after(struct filter *f, const struct access *a)
 {
 	if (is_ide(a))
-		ide_give(&f->vmm->board->ide, own(f));
+		give(f);
 }
 
 static void ide_stats(struct filter *f, FILE *out)
@@ -101,6 +137,7 @@ const struct filter_kind filter_ide = {
 	.options = ide_options,
 	.started = ide_started,
 	.stopped = ide_stopped,
+	.leave = ide_leave,
 	.before = ide_before,
 	.after = ide_after,
 	.stats = ide_stats,

@@ -3,7 +3,8 @@
  * A table of rules that the VMM works with (--filter table=FILE).
  *
  * A slot named out_PORT (hexadecimal) holds a write to that port which the VMM has not seen. When an access comes here, those are
- * carried out first, in the order of the slots.
+ * carried out first, in the order of the slots. Bits named full_* are clear from then on, so that a rule can take one write and pass the
+ * next.
  *
  * A driver that polls an IDE disk reads status, a block of data, alternate status, and status again, until the command is done.
  * So after a command that reads, without interrupts, that loop is run on a copy of the model, and is what is predicted. How much
@@ -16,6 +17,7 @@
 #include "filter.h"
 
 #define SLOT_PREFIX "out_"
+#define BIT_PREFIX  "full_"
 #define STATUS	    (IDE_PRIMARY + IDE_STATUS)
 #define ALT_STATUS  (IDE_PRIMARY + IDE_CONTROL_AT)
 
@@ -44,17 +46,31 @@ static void enter(struct iofilter_table *t)
 		sched_yield();
 }
 
+static void empty(struct iofilter_table *t)
+{
+	__u64 bits = 0;
+	__u32 i;
+
+	for (i = 0; i < t->nr_bits; i++)
+		if (!strncmp(t->text.bits[i], BIT_PREFIX, strlen(BIT_PREFIX)))
+			bits |= 1ULL << i;
+	iofilter_table_bits(t, 0, bits);
+}
+
 static int table_started(struct filter *f)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
 
+	enter(t);
+	empty(t);
+	iofilter_table_leave(t);
 	if (!f->plan)
 		f->plan = calloc(1, sizeof(*f->plan));
 	iofilter_table_own(t, 1);
 	return f->plan ? 0 : -1;
 }
 
-/* Writes that were taken in the guest's order of slots, as far as one holds it: the later of two writes to a port is what counts. */
+/* Writes that were taken: of two to one slot the later. */
 static void carry_out(struct filter *f, struct iofilter_table *t)
 {
 	__u64 val;
@@ -74,6 +90,7 @@ static void carry_out(struct filter *f, struct iofilter_table *t)
 			f->took++;
 		}
 	}
+	empty(t);
 }
 
 /* What the guest was answered ahead of the model, the model answers now. */
@@ -95,16 +112,21 @@ static void catch_up(struct filter *f, const struct table_predict *p)
 }
 
 /* Nothing of this VMM's is ahead of the guest or behind it when its device has the access. */
-static void table_before(struct filter *f, const struct access *a)
+static void take_back(struct filter *f)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
 
-	(void)a;
 	enter(t);
 	catch_up(f, &t->predict);
 	iofilter_table_predict(t, NULL, 0, NULL, 0);
 	carry_out(f, t);
 	iofilter_table_leave(t);
+}
+
+static void table_before(struct filter *f, const struct access *a)
+{
+	(void)a;
+	take_back(f);
 }
 
 static bool expect(struct plan *p, struct ide *copy, __u16 port, __u32 width, __u32 bytes)
@@ -139,6 +161,34 @@ static void make_plan(struct plan *p, const struct ide *ide)
 			return;
 }
 
+/* What --sabotage makes of it. It is what will have been predicted, so that the model follows what the guest gets of it. */
+static void spoil(struct filter *f, struct plan *p)
+{
+	struct table_expect *e = &p->expect[filter_random(f, p->nr)];
+	enum sabotage how = filter_sabotage(f);
+
+	switch (how) {
+	case PREDICT_NOTHING:
+		p->nr = p->size = 0;
+		break;
+	case PREDICT_LESS:
+		/* The access behind it comes too soon then, or there is one less. */
+		if (e->bytes > e->width)
+			e->bytes = e->width * (1 + filter_random(f, e->bytes / e->width - 1));
+		else
+			p->nr--;
+		break;
+	case PREDICT_ELSEWHERE:
+		/* By words none of these is ever read. */
+		e->addr = IDE_PRIMARY + IDE_COUNT;
+		e->width = 2;
+		break;
+	default:
+		break;
+	}
+	f->sabotages[how]++;
+}
+
 static void table_after(struct filter *f, const struct access *a)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
@@ -149,6 +199,8 @@ static void table_after(struct filter *f, const struct access *a)
 	    !(c->control & IDE_CTL_NIEN))
 		return;
 	make_plan(f->plan, ide);
+	if (f->plan->nr)
+		spoil(f, f->plan);
 	enter(t);
 	/* The data of the prediction before may still be wanted by a string: then do without. */
 	if (iofilter_table_predict(t, f->plan->expect, f->plan->nr, f->plan->data, f->plan->size))
@@ -171,6 +223,7 @@ const struct filter_kind filter_table = {
 	.wants = "FILE",
 	.options = table_options,
 	.started = table_started,
+	.leave = take_back,
 	.before = table_before,
 	.after = table_after,
 	.end = table_end,

@@ -90,7 +90,7 @@ static int load(struct vmm *vmm)
 static int create(struct vmm *vmm)
 {
 	return machine_create(vmm) || events_create(vmm) || time_init(vmm) || board_create(vmm) || load(vmm) || filters_attach(vmm) ||
-	       console_create(vmm) || vcpu_start_all(vmm);
+	       upset_init(vmm) || console_create(vmm) || vcpu_start_all(vmm);
 }
 
 int main(int argc, char **argv)

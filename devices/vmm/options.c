@@ -15,7 +15,9 @@
 
 #define CMDLINE "console=ttyS0 pci=off reboot=k panic=-1"
 
-enum { FLAT = 256, KERNEL, INITRD, CMDLINE_OPT, DISK, FILTER, STATS, TIMEOUT, PAUSE_EVERY, NO_ACPI, NO_KVMCLOCK };
+enum {
+	FLAT = 256, KERNEL, INITRD, CMDLINE_OPT, DISK, FILTER, STATS, TIMEOUT, PAUSE_EVERY, REATTACH_EVERY, SABOTAGE, NO_ACPI, NO_KVMCLOCK,
+};
 
 static const struct argp_option list[] = {
 	{ NULL, 0, NULL, 0, "What to run, one of them:", 1 },
@@ -35,6 +37,8 @@ static const struct argp_option list[] = {
 	{ "stats", STATS, "FILE", OPTION_ARG_OPTIONAL, "At the end print the exits of each device as JSON, to FILE or stderr", 0 },
 	{ "timeout", TIMEOUT, "S", 0, "End the VM after so many seconds, with exit status 124", 0 },
 	{ "pause-every", PAUSE_EVERY, "MS", 0, "Stop the VM and its clock for a millisecond, again and again", 0 },
+	{ "reattach-every", REATTACH_EVERY, "MS", 0, "Detach the disk's filter while the guest runs, and attach it again as much later", 0 },
+	{ "sabotage", SABOTAGE, "SEED", 0, "At random, predict nothing, too little, or another place of the disk (ide, table)", 0 },
 	{}
 };
 
@@ -125,6 +129,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'm': o->memory = number("--memory", arg, MEMORY_MIN, MEMORY_MAX) * MIB; break;
 	case 'c': o->cpus = number("--cpus", arg, 1, VMM_MAX_VCPUS); break;
 	case TIMEOUT: o->timeout = number("--timeout", arg, 1, 1000000); break;
+	case REATTACH_EVERY: o->reattach_every = number("--reattach-every", arg, 1, 1000000); break;
+	case SABOTAGE:
+		o->sabotage = true;
+		o->seed = number("--sabotage", arg, 0, ~0U);
+		break;
 	case PAUSE_EVERY: o->pause_every = number("--pause-every", arg, 1, 1000000); break;
 	case ARGP_KEY_ARG: bad("'%s' is not expected", arg);
 	case ARGP_KEY_END: check(o); break;

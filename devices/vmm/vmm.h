@@ -39,8 +39,8 @@ enum vmm_status {
 struct vmm_options {
 	const char *flat, *kernel, *initrd, *cmdline, *disk, *filter, *stats;
 	__u64 flat_addr, memory;
-	unsigned int cpus, timeout, pause_every;
-	bool acpi, kvmclock, show_stats, disk_readonly;
+	unsigned int cpus, timeout, pause_every, reattach_every, seed;
+	bool acpi, kvmclock, show_stats, disk_readonly, sabotage;
 };
 
 /* Addresses of a device. An access longer than @width is as many accesses of one byte each (QEMU's rule for devices of bytes). */
@@ -175,6 +175,9 @@ void console_pump(struct vmm *vmm);
 /* filter.c: through libiofilter. */
 int filters_attach(struct vmm *vmm);
 void filters_detach(struct vmm *vmm);
+/* While the guest runs, with the lock held: out of the way, and back. */
+void filters_leave(struct vmm *vmm);
+int filters_return(struct vmm *vmm);
 /* With the lock held, before and after the device has an access of the guest. */
 void filters_before(struct vmm *vmm, const struct access *a);
 void filters_after(struct vmm *vmm, const struct access *a);
@@ -183,6 +186,9 @@ void filters_stopped(struct vmm *vmm);
 void filters_started(struct vmm *vmm);
 /* For the statistics: a comma and "filters": { .. }. */
 void filters_stats(struct vmm *vmm, FILE *f);
+
+/* upset.c: --reattach-every */
+int upset_init(struct vmm *vmm);
 
 /* stats.c */
 int stats_print(struct vmm *vmm);

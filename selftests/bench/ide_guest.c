@@ -137,7 +137,8 @@ static void init_interrupts(void)
 	outb(COM1_MCR, MCR_OUT2);
 }
 
-static uint16_t data[SECTORS * WORDS];
+/* As an operating system's: how many strings a page's end cuts in two is not left to the linker. */
+static uint16_t data[SECTORS * WORDS] __attribute__((aligned(4096)));
 
 static inline uint16_t inw(uint16_t port)
 {

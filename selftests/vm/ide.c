@@ -45,7 +45,13 @@ static struct ide_bpf *skel;
 static struct ide_own *own;
 static int line = -1; /* eventfd of the interrupt */
 static bool sabotaged;
+static int give_most = -1; /* sectors ahead; -1: as many as there can be */
 static __u64 refused;
+
+/* Strings of data that have come to the VMM although it had given the channel away. */
+static struct {
+	unsigned long strings, elements, early;
+} missed;
 
 static int disk_io(void *arg, int write, __u64 sector, __u32 count, void *data)
 {
@@ -70,11 +76,18 @@ static void disk_irq(void *arg, int level)
 static void give(void)
 {
 	__u64 sector = iofilter_ide_next(&model.c);
-	__u32 n = iofilter_ide_wanted(&model.c);
+	__u32 n = model.c.pos ? 0 : iofilter_ide_wanted(&model.c);
 	int kind = sabotaged ? random() % 6 : 5;
 
 	if (kind == 0)
 		return;
+	if (give_most >= 0 && n) {
+		n = n < (__u32)give_most ? n : (__u32)give_most;
+		if (n)
+			disk_io(NULL, 0, sector, n, iofilter_ide_ahead(own, &model.c));
+		iofilter_ide_give(own, &model.c, model.buf, sector, n);
+		return;
+	}
 	if (kind > 3 || !n) {
 		ide_give(&model, own);
 		return;
@@ -90,6 +103,21 @@ static void give(void)
 	refused += iofilter_ide_give(own, &model.c, model.buf, sector, n) == 1;
 }
 
+/* Was that string's data all there, and what the guest sees behind it? Then it should not have come here. */
+static void string_came(const struct vmm_access *a)
+{
+	__u32 left = own->end - own->pos, want = a->count * a->len, block = own->c.block * IDE_SECTOR, rest = own->last - own->end;
+
+	if (!own->given || a->write || !(own->c.status & IDE_DRQ) || own->pos % a->len)
+		return;
+	missed.strings++;
+	missed.elements += a->count;
+	if (want < left)
+		missed.early++;
+	else if (rest && want < left + block && own->there - own->end >= (rest < block ? rest : block))
+		missed.early++;
+}
+
 static void vmm_io(struct vmm *vmm, struct vmm_access *a)
 {
 	__u32 i;
@@ -98,6 +126,8 @@ static void vmm_io(struct vmm *vmm, struct vmm_access *a)
 	if (a->addr != ALT && a->addr - IDE_PRIMARY >= IDE_NR_REGS)
 		return;
 	pthread_mutex_lock(&lock);
+	if (a->addr == PORT(IDE_DATA) && a->count > 1)
+		string_came(a);
 	ide_take(&model, own);
 	for (i = 0; i < a->count; i++) {
 		__u8 *p = (__u8 *)a->data + i * a->len;
@@ -336,7 +366,7 @@ static unsigned long run(struct vmm *vmm, const struct job *j)
 /* The command traps, and nothing else does. */
 static void reads(bool interrupts)
 {
-	static const __u32 counts[] = { 1, 2, 15, 16, 17, 100, 256 }, offs[] = { 0, 2, 510, 3844, 4094 };
+	static const __u32 counts[] = { 1, 2, 15, 16, 17, 100, 256 }, offs[] = { 0, 1, 2, 511, 3845, 4093, 4094, 4095 };
 	static const char *const names[] = { "single", "a string per block", "strings" };
 	struct vmm *vmm = machine(1, interrupts ? VMM_IRQCHIP : 0);
 	struct bpf_link *link = filter_attach(skel->maps.ide_ops);
@@ -386,6 +416,44 @@ static void interrupts(void)
 	reads(true);
 }
 
+/*
+ * READ MULTIPLE by strings, to odd addresses, so that elements lie on two pages, and with as much data as the VMM likes to give.
+ * KVM asks for the elements up to a page's end at once, and what is not answered after the first would be zero: all or none.
+ */
+static void batches(void)
+{
+	static const __u32 offs[] = { 0, 1, 3, 511, 4093, 4095 };
+	static const int gives[] = { 0, 1, 15, 16, 17, 40, 47 };
+	struct vmm *vmm = machine(1, 0);
+	struct bpf_link *link = filter_attach(skel->maps.ide_ops);
+	unsigned long jobs_done = 0, sectors = 0, exits, least = ~0UL;
+	const __u64 *answered = &skel->data_state->ide.vcpus[0].answered;
+	__u64 before = *answered;
+	unsigned int i, k, width, how;
+	struct job j;
+
+	memset(&missed, 0, sizeof(missed));
+	for (i = 0; i < ARRAY_SIZE(offs); i++)
+		for (k = 0; k < ARRAY_SIZE(gives); k++)
+			for (width = 2; width <= 4; width += 2)
+				for (how = PER_BLOCK; how <= WHOLE; how++) {
+					give_most = gives[k];
+					j = job(2 + jobs_done % 2, width, how, 64, offs[i]);
+					exits = run(vmm, &j);
+					least = exits < least ? exits : least;
+					sectors += j.count;
+					jobs_done++;
+				}
+	give_most = -1;
+	printf("%lu commands, %lu sectors: %llu accesses answered; %lu strings, %lu elements of them, by the VMM\n", jobs_done, sectors,
+	       *answered - before, missed.strings, missed.elements);
+	TEST_EQ(missed.early, 0);
+	TEST_ASSERT(least > 1 && missed.strings >= jobs_done && missed.elements > 10 * missed.strings, "no string was split");
+	TEST_ASSERT(*answered - before > sectors * IDE_SECTOR / 4 / 3, "too little was answered");
+	bpf_link__destroy(link);
+	end(vmm);
+}
+
 /* nIEN is 0, and no eventfd: the last word of a block is the VMM's, but only if it would interrupt. */
 static void no_line(void)
 {
@@ -425,7 +493,7 @@ static void random_jobs(int n, bool irq)
 		int cmd = random() % ARRAY_SIZE(commands);
 
 		jobs[i] = job(cmd, 2 << (random() & 1), how, 1 + random() % (how == SINGLE ? 4 : random() % 4 ? 40 : 256),
-			      random() % 4096 & ~1);
+			      random() % 4096);
 		jobs[i].interrupts = irq && how != WHOLE && (random() & 1);
 	}
 }
@@ -494,6 +562,7 @@ int main(int argc, char **argv)
 	const struct test tests[] = {
 		{ "polled", polled },
 		{ "interrupts", interrupts },
+		{ "batches", batches },
 		{ "no_line", no_line },
 		{ "writes", writes },
 		{ "upset", upset },

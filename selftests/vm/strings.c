@@ -55,6 +55,7 @@ static void guest(long arg)
 static const struct string strings[] = {
 	{ false, 2, 5, 0 },    { false, 1, 1, 0 },   { false, 1, 100, 3 },    { false, 4, 7, 4090 },
 	{ false, 4, 600, 16 }, { false, 1, 3000, 4000 }, { false, 2, 0, 0 },
+	{ false, 2, 40, 4063 }, { false, 4, 40, 4001 },
 	{ true, 1, 5, 0 },     { true, 2, 1, 0 },    { true, 1, 100, 4000 },  { true, 4, 40, 1 },
 	{ true, 2, 0, 0 },
 };

@@ -45,6 +45,8 @@ BAD = [
     (["--flat=/bin/ls", "--filter=table"], "table=FILE is wanted"),
     (["--flat=/bin/ls", "--filter=table=/etc/passwd"], "/etc/passwd:1:"),
     (["--flat=/bin/ls", "--filter=pit=1"], "pit takes nothing"),
+    (["--flat=/bin/ls", "--sabotage=much"], "--sabotage: 'much' is not a number"),
+    (["--flat=/bin/ls", "--reattach-every=0"], "--reattach-every: 0 is out of range"),
     (["--flat=/bin/ls", "--stats=/nonexistent/x", "--timeout=1"], "/nonexistent/x: No such file or directory"),
     (["--flat=/bin/ls", "more"], "'more' is not expected"),
 ]

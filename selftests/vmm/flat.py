@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """
 A flat payload uses each device of the reference VMM without filters, with all of them, with all of them while the VM is stopped
-every few milliseconds, and with a table of rules for the disk. It must see the same, and the filters must have spared most exits.
+every few milliseconds, with a table of rules for the disk, and with bad predictions from filters that come and go. It must see the
+same, and the filters must have spared most exits.
 
 flat.py [--plain]      --plain: without filters only, which needs no module
 """
@@ -19,9 +20,10 @@ PM_HZ, HPET_HZ, PIT_HZ = 3579545, 100000000, 1193182
 # The PIT's filter answers by a lower bound of its clock: behind the VMM's by its width (docs/clock.md), here in ticks of the PM timer.
 PIT_LAG = PM_HZ // 500
 
-# So many percent of the reads are answered, at least. Of port 0x61 nothing is asked: after a preemption of the guest the PIT's
+# So many percent of the reads are answered, at least; of the RTC's fewer on a busy host, where the vCPU is away now and then between
+# index and data. Of port 0x61 nothing is asked: after a preemption of the guest the PIT's
 # filter leaves its output to the VMM until the next load (docs/clock.md).
-ANSWERED = {"pmtimer": 99, "hpet": 97, "pit": 90, "rtc": 97, "ide": 97}
+ANSWERED = {"pmtimer": 99, "hpet": 97, "pit": 90, "rtc": 94, "ide": 97}
 
 
 def fnv(data):
@@ -62,6 +64,7 @@ def judge(what, out, image, disk):
           (0, 1, 0, 1, 29, 2, 5), f"{what}: RTC")
     check(ide["sectors"] == SECTORS and ide["bad"] == 0 and ide["beyond"] == 0x41 and ide["error"] == 4, f"{what}: IDE")
     check(ide["hash"] == disk_hash(image), f"{what}: what was read is not what is on the disk")
+    check(ide["ext"] == fnv(image[78 * 512:80 * 512]), f"{what}: what was read by LBA48 is not what is on the disk")
     sector = b"".join(struct.pack("<H", i * 257 & 0xffff) for i in range(256))
     check(ide["written"] == fnv(sector), f"{what}: the sector that was written reads otherwise")
     want = image[:40 * 512] + sector + image[41 * 512:]
@@ -111,6 +114,13 @@ def main():
     check(b * 10 <= a, f"ide: {b} exits with the table, {a} without")
     v = stats["filters"]["table"]
     check(v["took"] >= 50 and v["answered"] >= a - b - 1000, f"table: {v}")
+    table = "--filter=table=" + os.path.join(ROOT, "tables", "ide-poll.rules")
+    for name, args in ("ide", ["--filter=ide"]), ("table", [table]):
+        # An attach stops the guest for some time: more of them, and the PM timer has gone round.
+        stats = once(f"{name} with bad predictions", args + [f"--sabotage={seed}", "--reattach-every=700"], image)
+        v = stats["filters"][name]
+        bad = v["predicted_nothing"], v["predicted_less"], v["predicted_elsewhere"]
+        check(sum(bad) and v["answered"] > 1000, f"{name}: {v}")
     print("ok")
 
 

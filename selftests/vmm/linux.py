@@ -5,6 +5,9 @@ A Linux guest on the reference VMM: boots to a shell on its serial console, find
 byte, writes to it, and switches the machine off.
 
 linux.py [VMM OPTION...]
+
+--sabotage without a number gets one: predictions are bad then, and the guest must not see it. With --reattach-every=MS the disk's filter
+comes and goes under it.
 """
 import hashlib
 import json
@@ -19,6 +22,7 @@ import time
 from vmm import ROOT, O, VMM, check, exits, fail
 
 SECTORS = 8192
+UPSET_READS = 3
 BOOT, COMMAND = 150, 60
 PROMPT = b"vmm# "
 IMAGE = os.path.join(O, "guest", "vmm.cpio.gz")
@@ -73,11 +77,13 @@ def main():
     print("SEED=%d" % seed)
     rnd = random.Random(seed)
     image = rnd.randbytes(SECTORS * 512)
+    options = ["--sabotage=%d" % seed if a == "--sabotage" else a for a in sys.argv[1:]]
+    upset = any(a.startswith(("--sabotage", "--reattach-every")) for a in options)
     subprocess.run([os.path.join(ROOT, "scripts", "vmm-image.sh")], check=True)
     with tempfile.NamedTemporaryFile(suffix=".img") as disk, tempfile.NamedTemporaryFile(suffix=".json") as stats:
         disk.write(image)
         disk.flush()
-        g = Guest(["--kernel=" + find_kernel(), "--initrd=" + IMAGE, "--disk=" + disk.name, "--stats=" + stats.name] + sys.argv[1:])
+        g = Guest(["--kernel=" + find_kernel(), "--initrd=" + IMAGE, "--disk=" + disk.name, "--stats=" + stats.name] + options)
         boot = g.until(PROMPT, BOOT)
         print("a shell after %.1f s" % (time.monotonic() - g.started))
         check(b"Linux version" in boot, "no kernel's messages on the console")
@@ -90,6 +96,11 @@ def main():
         g.do("[ $(cat /sys/block/sda/size) = %d ]" % SECTORS)
         got = g.do_hash()
         check(got == hashlib.sha256(image).hexdigest(), "the guest reads other bytes than there are")
+
+        # Again and again, so that it is upset often: all of it, past the cache.
+        for _ in range(UPSET_READS if upset else 0):
+            g.do("echo 3 > /proc/sys/vm/drop_caches")
+            check(g.do_hash() == got, "the guest reads other bytes when it reads them again")
 
         # Some sectors, and read back past the guest's cache.
         at = rnd.randrange(64, SECTORS - 64)
@@ -121,6 +132,14 @@ def main():
         if dev in s["filters"]:
             left, answered = s["ports"][dev]["reads"], s["filters"][dev]["answered"]
             check(left * 10 <= answered or left < 200, f"{dev}: {left} reads have come to the VMM, {answered} were answered")
+    if "--sabotage" in sys.argv:
+        v = s["filters"]["ide"]
+        for how in "nothing", "less", "elsewhere":
+            check(v["predicted_" + how] >= 5, f"ide: not sabotaged: {v}")
+        check(v["answered"] >= 100000, f"ide: hardly anything was answered: {v}")
+    if any(a.startswith("--reattach-every") for a in options):
+        v = s["filters"]["ide"]
+        check(v["attaches"] >= 5 and v["answered"] >= 20000, f"ide: attached {v['attaches']} times: {v}")
     print("ok")
 
 
