@@ -34,6 +34,7 @@ static int attach(struct vmm *vmm, const char *word)
 	struct filters *fs = vmm->filters;
 	struct filter *f = &fs->f[fs->nr];
 	const char *arg = strchr(word, '=');
+	int (*told)(struct filter *f);
 	int err;
 
 	if (!kind || fs->nr == MAX_FILTERS) {
@@ -54,7 +55,9 @@ static int attach(struct vmm *vmm, const char *word)
 		return -1;
 	}
 	fs->nr++;
-	if (kind->started && kind->started(f)) {
+	/* A VM that is going to be restored does not run yet. */
+	told = vmm->stopped ? kind->stopped : kind->started;
+	if (told && told(f)) {
 		vmm_error("%s", iofilter_error());
 		return -1;
 	}
@@ -128,6 +131,15 @@ void filters_started(struct vmm *vmm)
 			vmm_error("%s", iofilter_error());
 }
 
+void filters_fold(struct vmm *vmm, struct board *copy)
+{
+	unsigned int i;
+
+	for (i = 0; vmm->filters && i < vmm->filters->nr; i++)
+		if (vmm->filters->f[i].kind->fold)
+			vmm->filters->f[i].kind->fold(&vmm->filters->f[i], copy);
+}
+
 static void print_one(struct filter *f, FILE *out)
 {
 	static const char *const names[IOFILTER_NR_VERDICTS] = IOFILTER_VERDICT_NAMES;
@@ -138,7 +150,7 @@ static void print_one(struct filter *f, FILE *out)
 		return;
 	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
 		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], info.verdicts[i]);
-	fprintf(out, ", \"commands\": %llu, \"cut\": %llu", info.commands, info.cut);
+	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"in_flight\": %u", info.commands, info.cut, info.in_flight);
 	if (f->kind->stats)
 		f->kind->stats(f, out);
 }

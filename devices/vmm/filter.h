@@ -22,6 +22,8 @@ struct filter_kind {
 	/* An access of the guest has come here: before the model has it, and after. */
 	void (*before)(struct filter *f, const struct access *a);
 	void (*after)(struct filter *f, const struct access *a);
+	/* What the guest has begun with the filter, into a copy of the board. The clock stands. */
+	void (*fold)(struct filter *f, struct board *copy);
 	void (*end)(struct filter *f);
 	/* For the statistics: , "KEY": NUMBER and so on. */
 	void (*stats)(struct filter *f, FILE *out);

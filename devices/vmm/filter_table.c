@@ -94,17 +94,31 @@ static void catch_up(struct filter *f, const struct table_predict *p)
 	plan->nr = plan->size = 0;
 }
 
-/* Nothing of this VMM's is ahead of the guest or behind it when its device has the access. */
-static void table_before(struct filter *f, const struct access *a)
+/* Nothing of this VMM's is ahead of the guest or behind it. */
+static void settle(struct filter *f)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
 
-	(void)a;
 	enter(t);
 	catch_up(f, &t->predict);
 	iofilter_table_predict(t, NULL, 0, NULL, 0);
 	carry_out(f, t);
 	iofilter_table_leave(t);
+}
+
+static void table_before(struct filter *f, const struct access *a)
+{
+	(void)a;
+	settle(f);
+}
+
+/* Of a VM that is going to be restored there is nothing yet. */
+static int table_stopped(struct filter *f)
+{
+	if (!f->plan)
+		return table_started(f);
+	settle(f);
+	return 0;
 }
 
 static bool expect(struct plan *p, struct ide *copy, __u16 port, __u32 width, __u32 bytes)
@@ -171,6 +185,7 @@ const struct filter_kind filter_table = {
 	.wants = "FILE",
 	.options = table_options,
 	.started = table_started,
+	.stopped = table_stopped,
 	.before = table_before,
 	.after = table_after,
 	.end = table_end,
