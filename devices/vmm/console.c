@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include <event2/event.h>
 #include <devices/serial.h>
+#include <devices/state.h>
 #include "board.h"
 #include "vmm.h"
 
@@ -34,7 +35,8 @@ void console_pump(struct vmm *vmm)
 {
 	struct console *c = vmm->console;
 
-	if (!c || !c->count)
+	/* In a pause nothing comes in. */
+	if (!c || !c->count || vmm->stopped)
 		return;
 	while (c->count && serial_room(&vmm->board->serial)) {
 		serial_input(&vmm->board->serial, c->buf[c->first++]);
@@ -42,6 +44,20 @@ void console_pump(struct vmm *vmm)
 	}
 	if (!c->count)
 		event_add(c->input, NULL);
+}
+
+/* What has come in and the guest has not taken. */
+void console_state(struct vmm *vmm, struct state *s)
+{
+	struct console *c = vmm->console;
+
+	STATE(s, c->escaped);
+	STATE(s, c->first);
+	STATE(s, c->count);
+	state_bytes(s, c->buf, sizeof(c->buf));
+	state_check(s, c->first <= sizeof(c->buf) && c->count <= sizeof(c->buf) - c->first);
+	if (s->restoring && c->count)
+		event_del(c->input);
 }
 
 /* Return: how many characters are left for the guest. */

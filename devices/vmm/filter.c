@@ -31,6 +31,7 @@ static int attach_one(struct filter *f)
 {
 	struct iofilter_opts opts = { .size = sizeof(opts), .vm_fd = f->vmm->fd };
 	const char *arg = strchr(f->word, '=');
+	int (*told)(struct filter *f);
 	int err;
 
 	if (f->kind->options && f->kind->options(f->vmm, arg ? arg + 1 : NULL, &opts))
@@ -42,7 +43,9 @@ static int attach_one(struct filter *f)
 		return -1;
 	}
 	f->attaches++;
-	if (f->kind->started && f->kind->started(f)) {
+	/* A VM that is going to be restored does not run yet. */
+	told = f->vmm->stopped ? f->kind->stopped : f->kind->started;
+	if (told && told(f)) {
 		vmm_error("%s", iofilter_error());
 		return -1;
 	}
@@ -178,6 +181,15 @@ void filters_started(struct vmm *vmm)
 			vmm_error("%s", iofilter_error());
 }
 
+void filters_fold(struct vmm *vmm, struct board *copy)
+{
+	unsigned int i;
+
+	for (i = 0; vmm->filters && i < vmm->filters->nr; i++)
+		if (vmm->filters->f[i].kind->fold)
+			vmm->filters->f[i].kind->fold(&vmm->filters->f[i], copy);
+}
+
 static void print_one(struct filter *f, FILE *out)
 {
 	static const char *const names[IOFILTER_NR_VERDICTS] = IOFILTER_VERDICT_NAMES;
@@ -189,7 +201,7 @@ static void print_one(struct filter *f, FILE *out)
 	add_verdicts(f, f->earlier);
 	for (i = 0; i < IOFILTER_NR_VERDICTS; i++)
 		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", names[i], f->earlier[i]);
-	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"attaches\": %llu", info.commands, info.cut, f->attaches);
+	fprintf(out, ", \"commands\": %llu, \"cut\": %llu, \"in_flight\": %u, \"attaches\": %llu", info.commands, info.cut, info.in_flight, f->attaches);
 	if (f->vmm->opts.sabotage)
 		fprintf(out, ", \"predicted_nothing\": %llu, \"predicted_less\": %llu, \"predicted_elsewhere\": %llu",
 			f->sabotages[PREDICT_NOTHING], f->sabotages[PREDICT_LESS], f->sabotages[PREDICT_ELSEWHERE]);

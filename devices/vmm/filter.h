@@ -24,6 +24,8 @@ struct filter_kind {
 	void (*after)(struct filter *f, const struct access *a);
 	/* The guest has gone on without the filter: what that knows comes back. NULL: it stays attached while the guest runs. */
 	void (*leave)(struct filter *f);
+	/* What the guest has begun with the filter, into a copy of the board. The clock stands. */
+	void (*fold)(struct filter *f, struct board *copy);
 	void (*end)(struct filter *f);
 	/* For the statistics: , "KEY": NUMBER and so on. */
 	void (*stats)(struct filter *f, FILE *out);

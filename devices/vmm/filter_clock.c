@@ -4,6 +4,7 @@
  * its clock and nothing has to be proven. The PIT's is the time since a load that the guest has made: the filter sees that itself.
  */
 #include <stdint.h>
+#include <devices/pit_filter.h>
 #include <iofilter/hpet.h>
 #include "filter.h"
 
@@ -73,8 +74,14 @@ static int pit_stopped(struct filter *f)
 	return iofilter_clock(f->f, IOFILTER_CLOCK_HOLD, 0);
 }
 
+static void pit_folded(struct filter *f, struct board *copy)
+{
+	pit_fold(&copy->pit, iofilter_state(f->f));
+}
+
 const struct filter_kind filter_pit = {
 	.name = "pit",
 	.started = pit_started,
 	.stopped = pit_stopped,
+	.fold = pit_folded,
 };

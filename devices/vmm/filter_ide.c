@@ -25,9 +25,18 @@ static void ide_edge(void *arg, int level)
 		vmm_error("the IDE's interrupt: %s", strerror(errno));
 }
 
+static int ide_irqfd(struct vmm *vmm, __u32 flags)
+{
+	struct kvm_irqfd irqfd = { .fd = vmm->board->ide_event, .gsi = IDE_PRIMARY_IRQ, .flags = flags };
+
+	if (!ioctl(vmm->fd, KVM_IRQFD, &irqfd))
+		return 0;
+	vmm_error("an eventfd as the IDE's interrupt: %s", strerror(errno));
+	return -1;
+}
+
 static int ide_options(struct vmm *vmm, const char *arg, struct iofilter_opts *opts)
 {
-	struct kvm_irqfd irqfd = { .gsi = IDE_PRIMARY_IRQ };
 	struct board *b = vmm->board;
 
 	if (!vmm->opts.disk) {
@@ -46,11 +55,8 @@ static int ide_options(struct vmm *vmm, const char *arg, struct iofilter_opts *o
 		return 0;
 	}
 	b->ide_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	irqfd.fd = b->ide_event;
-	if (b->ide_event < 0 || ioctl(vmm->fd, KVM_IRQFD, &irqfd)) {
-		vmm_error("an eventfd as the IDE's interrupt: %s", strerror(errno));
+	if (b->ide_event < 0 || ide_irqfd(vmm, 0))
 		return -1;
-	}
 	b->ide.irq = ide_edge;
 	opts->eventfds[0] = b->ide_event;
 	return 0;
@@ -93,11 +99,14 @@ static int ide_started(struct filter *f)
 	return 0;
 }
 
-/* Whoever saves the VM finds the channel in the model. */
+/*
+ * Whoever saves the VM finds the channel in the model. An interrupt that the eventfd has signalled is perhaps not in the interrupt
+ * controllers yet: KVM works it off before it lets go of the eventfd.
+ */
 static int ide_stopped(struct filter *f)
 {
 	ide_take(&f->vmm->board->ide, own(f));
-	return 0;
+	return f->vmm->board->ide_event > 0 && (ide_irqfd(f->vmm, KVM_IRQFD_FLAG_DEASSIGN) || ide_irqfd(f->vmm, 0));
 }
 
 static void ide_leave(struct filter *f)

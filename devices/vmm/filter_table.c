@@ -111,7 +111,7 @@ static void catch_up(struct filter *f, const struct table_predict *p)
 	plan->nr = plan->size = 0;
 }
 
-/* Nothing of this VMM's is ahead of the guest or behind it when its device has the access. */
+/* Nothing of this VMM's is ahead of the guest or behind it. */
 static void take_back(struct filter *f)
 {
 	struct iofilter_table *t = iofilter_state(f->f);
@@ -125,8 +125,22 @@ static void take_back(struct filter *f)
 
 static void table_before(struct filter *f, const struct access *a)
 {
+	__u64 changed[TABLE_NR_HOT];
+
 	(void)a;
+	/* Without a lock: the guest has taken nothing of a prediction, and written nothing that is not here. */
+	if (!f->plan->nr && !(iofilter_table_changed(iofilter_state(f->f), changed) && changed[TABLE_HOT_DIRTY]))
+		return;
 	take_back(f);
+}
+
+/* Of a VM that is going to be restored there is nothing yet. */
+static int table_stopped(struct filter *f)
+{
+	if (!f->plan)
+		return table_started(f);
+	take_back(f);
+	return 0;
 }
 
 static bool expect(struct plan *p, struct ide *copy, __u16 port, __u32 width, __u32 bytes)
@@ -224,6 +238,7 @@ const struct filter_kind filter_table = {
 	.options = table_options,
 	.started = table_started,
 	.leave = take_back,
+	.stopped = table_stopped,
 	.before = table_before,
 	.after = table_after,
 	.end = table_end,

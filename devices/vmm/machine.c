@@ -61,6 +61,7 @@ static int vcpu_cpuid(struct vmm *vmm, struct vcpu *v)
 	__u32 i;
 	int err;
 
+	v->cpuid = c;
 	if (!c)
 		return -1;
 	c->nent = 256;
@@ -75,10 +76,7 @@ static int vcpu_cpuid(struct vmm *vmm, struct vcpu *v)
 		else if (e->function == KVM_FEATURES && !vmm->opts.kvmclock)
 			e->eax &= ~FEATURE_CLOCKS;
 	}
-	if (!err)
-		err = ioctl(v->fd, KVM_SET_CPUID2, c);
-	free(c);
-	return err;
+	return err ?: ioctl(v->fd, KVM_SET_CPUID2, c);
 }
 
 static int vcpu_create(struct vmm *vmm, unsigned int i)
@@ -136,6 +134,7 @@ void machine_destroy(struct vmm *vmm)
 			munmap(vmm->vcpus[i].run, vmm->run_size);
 		if (vmm->vcpus[i].fd >= 0)
 			close(vmm->vcpus[i].fd);
+		free(vmm->vcpus[i].cpuid);
 	}
 	if (vmm->fd >= 0)
 		close(vmm->fd);

@@ -87,10 +87,41 @@ static int load(struct vmm *vmm)
 	return vmm->opts.kernel ? linux_load(vmm) : flat_load(vmm);
 }
 
+static int start(struct vmm *vmm)
+{
+	return load(vmm) || filters_attach(vmm) || upset_init(vmm) || console_create(vmm) || vcpu_start_all(vmm);
+}
+
+/* As in the middle of a pause, at whose end the vCPUs go on. */
+static int start_restored(struct vmm *vmm)
+{
+	if (restore_open(vmm))
+		return -1;
+	vmm->stopped_at = time_now(vmm);
+	vmm->stopped = vmm->pausing = true;
+	if (filters_attach(vmm) || upset_init(vmm) || console_create(vmm) || restore(vmm) || vcpu_start_all(vmm))
+		return -1;
+	restore_close(vmm);
+	time_go_on(vmm);
+	return 0;
+}
+
+/* Those that mean a save or a stop wait until they can be carried out. */
+static int hold_signals(int how)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	return pthread_sigmask(how, &set, NULL);
+}
+
 static int create(struct vmm *vmm)
 {
-	return machine_create(vmm) || events_create(vmm) || time_init(vmm) || board_create(vmm) || load(vmm) || filters_attach(vmm) ||
-	       upset_init(vmm) || console_create(vmm) || vcpu_start_all(vmm);
+	return machine_create(vmm) || events_create(vmm) || time_init(vmm) || save_init(vmm) || hold_signals(SIG_UNBLOCK) ||
+	       board_create(vmm) ||
+	       (vmm->opts.restore ? start_restored(vmm) : start(vmm));
 }
 
 int main(int argc, char **argv)
@@ -101,6 +132,7 @@ int main(int argc, char **argv)
 	pthread_cond_init(&vmm.changed, NULL);
 	if (options_parse(&vmm.opts, argc, argv))
 		return VMM_ERROR;
+	hold_signals(SIG_BLOCK);
 	if (!create(&vmm))
 		event_base_dispatch(vmm.events);
 	vcpu_join_all(&vmm);
@@ -109,6 +141,7 @@ int main(int argc, char **argv)
 	if (vmm.opts.show_stats && vmm.board && stats_print(&vmm))
 		vmm.status = VMM_ERROR;
 	filters_detach(&vmm);
+	restore_close(&vmm);
 	board_destroy(&vmm);
 	machine_destroy(&vmm);
 	return vmm.status;

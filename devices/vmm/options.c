@@ -2,6 +2,7 @@
 /* The command line. */
 #include <argp.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,11 +13,13 @@
 #define MEMORY_MIN 16
 #define MEMORY_MAX 3072 /* above it are the interrupt controllers and the HPET */
 #define FLAT_ADDR 0x100000
+#define NO_PORT 0x10000
 
 #define CMDLINE "console=ttyS0 pci=off reboot=k panic=-1"
 
 enum {
 	FLAT = 256, KERNEL, INITRD, CMDLINE_OPT, DISK, FILTER, STATS, TIMEOUT, PAUSE_EVERY, REATTACH_EVERY, SABOTAGE, NO_ACPI, NO_KVMCLOCK,
+	SAVE, RESTORE, SAVE_AFTER, SAVE_AT,
 };
 
 static const struct argp_option list[] = {
@@ -33,20 +36,26 @@ static const struct argp_option list[] = {
 	{ "cpus", 'c', "N", 0, "vCPUs, 1 to 16 (1)", 0 },
 	{ "disk", DISK, "FILE[,ro]", 0, "A raw image as the first IDE disk", 0 },
 	{ "filter", FILTER, "LIST", 0, "Filters to attach, separated by commas: pmtimer hpet pit rtc ide[=data] table=FILE", 0 },
-	{ NULL, 0, NULL, 0, "For tests:", 4 },
+	{ NULL, 0, NULL, 0, "Save and restore:", 4 },
+	{ "save", SAVE, "FILE", 0, "At SIGUSR1 save the VM to FILE, and end with exit status 4", 0 },
+	{ "restore", RESTORE, "FILE", 0, "Go on with the VM that was saved to FILE. All other options as they were", 0 },
+	{ NULL, 0, NULL, 0, "For tests:", 5 },
 	{ "stats", STATS, "FILE", OPTION_ARG_OPTIONAL, "At the end print the exits of each device as JSON, to FILE or stderr", 0 },
 	{ "timeout", TIMEOUT, "S", 0, "End the VM after so many seconds, with exit status 124", 0 },
 	{ "pause-every", PAUSE_EVERY, "MS", 0, "Stop the VM and its clock for a millisecond, again and again", 0 },
 	{ "reattach-every", REATTACH_EVERY, "MS", 0, "Detach the disk's filter while the guest runs, and attach it again as much later", 0 },
 	{ "sabotage", SABOTAGE, "SEED", 0, "At random, predict nothing, too little, or another place of the disk (ide, table)", 0 },
+	{ "save-after", SAVE_AFTER, "N", 0, "Save after so many accesses of the guest that have come to the VMM", 0 },
+	{ "save-at", SAVE_AT, "PORT", 0, "Save when the guest writes to this port", 0 },
 	{}
 };
 
 static const char doc[] =
 	"A small VMM that cooperates with the filters of kvm-iofilter through libiofilter.\v"
-	"The serial port (0x3f8) is stdin and stdout; on a terminal, Ctrl-A x ends the VM.\n\n"
+	"The serial port (0x3f8) is stdin and stdout; on a terminal, Ctrl-A x ends the VM. SIGUSR2 stops the VM, and lets it go on: to the guest, no "
+	"time passes.\n\n"
 	"Exit status: 0 when the guest switches off or resets the machine, the value that it writes to port 0xf4, 1 for bad input or a host that "
-	"lacks something, 2 after a triple fault, 3 if KVM cannot go on, 124 after --timeout, 130 after a signal or Ctrl-A x.";
+	"lacks something, 2 after a triple fault, 3 if KVM cannot go on, 4 when it was saved, 124 after --timeout, 130 after a signal or Ctrl-A x.";
 
 static void bad(const char *fmt, ...) __attribute__((format(printf, 1, 2), noreturn));
 
@@ -107,6 +116,8 @@ static void check(const struct vmm_options *o)
 		bad("--initrd is for a --kernel");
 	if (!o->acpi && o->cpus > 1)
 		bad("without ACPI tables a guest finds one CPU only");
+	if (!o->save && (o->save_after || o->save_at != NO_PORT))
+		bad("where to is wanted: --save");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -135,6 +146,10 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		o->seed = number("--sabotage", arg, 0, ~0U);
 		break;
 	case PAUSE_EVERY: o->pause_every = number("--pause-every", arg, 1, 1000000); break;
+	case SAVE: o->save = arg; break;
+	case RESTORE: o->restore = arg; break;
+	case SAVE_AFTER: o->save_after = number("--save-after", arg, 1, UINT64_MAX); break;
+	case SAVE_AT: o->save_at = number("--save-at", arg, 0, 0xffff); break;
 	case ARGP_KEY_ARG: bad("'%s' is not expected", arg);
 	case ARGP_KEY_END: check(o); break;
 	default: return ARGP_ERR_UNKNOWN;
@@ -146,7 +161,8 @@ int options_parse(struct vmm_options *o, int argc, char **argv)
 {
 	static const struct argp argp = { .options = list, .parser = parse, .doc = doc };
 
-	*o = (struct vmm_options){ .memory = 256 * MIB, .cpus = 1, .acpi = true, .kvmclock = true, .cmdline = CMDLINE };
+	*o = (struct vmm_options){ .memory = 256 * MIB, .cpus = 1, .acpi = true, .kvmclock = true, .cmdline = CMDLINE,
+				   .save_at = NO_PORT };
 	argp_err_exit_status = VMM_ERROR;
 	return argp_parse(&argp, argc, argv, 0, NULL, o);
 }

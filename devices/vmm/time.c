@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The device clock, and what the devices do by themselves: one timer of the host is set for the nearest deadline. */
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -82,10 +83,12 @@ void time_pause(struct vmm *vmm)
 	vcpu_park_all(vmm);
 	pthread_mutex_lock(&vmm->lock);
 	vmm->stopped_at = time_now(vmm);
+	clocks_stop(vmm);
 	vmm->stopped = true;
 	vmm->pauses++;
 	time_run(vmm);
 	filters_stopped(vmm);
+	clocks_settle(vmm);
 	pthread_mutex_unlock(&vmm->lock);
 }
 
@@ -94,7 +97,9 @@ void time_go_on(struct vmm *vmm)
 	pthread_mutex_lock(&vmm->lock);
 	vmm->offset = vmm->stopped_at - monotonic();
 	vmm->stopped = false;
+	clocks_start(vmm);
 	filters_started(vmm);
+	console_pump(vmm);
 	time_run(vmm);
 	pthread_mutex_unlock(&vmm->lock);
 	vcpu_go_on(vmm);
@@ -107,15 +112,29 @@ static void on_pause(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (vmm->stopped)
+		return;
 	time_pause(vmm);
 	nanosleep(&ms, NULL);
 	time_go_on(vmm);
 }
 
+static void on_toggle(evutil_socket_t fd, short what, void *arg)
+{
+	struct vmm *vmm = arg;
+
+	(void)fd;
+	(void)what;
+	if (vmm->stopped)
+		time_go_on(vmm);
+	else
+		time_pause(vmm);
+}
+
 int time_init(struct vmm *vmm)
 {
 	struct timeval every = { .tv_sec = vmm->opts.pause_every / 1000, .tv_usec = vmm->opts.pause_every % 1000 * 1000 };
-	struct event *timer, *pause;
+	struct event *timer, *pause, *toggle;
 
 	/* It begins at 1 s: nothing before the power-on is ever negative. */
 	vmm->offset = NSEC - monotonic();
@@ -126,7 +145,8 @@ int time_init(struct vmm *vmm)
 		return -1;
 	}
 	timer = event_new(vmm->events, vmm->timer_fd, EV_READ | EV_PERSIST, on_timer, vmm);
-	if (!timer || event_add(timer, NULL))
+	toggle = event_new(vmm->events, SIGUSR2, EV_SIGNAL | EV_PERSIST, on_toggle, vmm);
+	if (!timer || !toggle || event_add(timer, NULL) || event_add(toggle, NULL))
 		return -1;
 	if (!vmm->opts.pause_every)
 		return 0;

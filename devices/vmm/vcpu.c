@@ -27,6 +27,7 @@ static void do_access(struct vmm *vmm, bool mmio, struct access a, __u8 *data, _
 			bus_read(vmm, mmio, a.addr, data, a.len);
 	}
 	filters_after(vmm, &a);
+	save_check(vmm, mmio, &a);
 }
 
 static void do_io(struct vmm *vmm, struct kvm_run *run)
@@ -200,7 +201,7 @@ void vcpu_park_all(struct vmm *vmm)
 void vcpu_go_on(struct vmm *vmm)
 {
 	pthread_mutex_lock(&vmm->lock);
-	vmm->pausing = false;
+	vmm->pausing = vmm->saving;
 	pthread_cond_broadcast(&vmm->changed);
 	pthread_mutex_unlock(&vmm->lock);
 }

@@ -21,6 +21,8 @@ struct event_base;
 struct board;
 struct console;
 struct filters;
+struct snapshot;
+struct state;
 
 #define VMM_MAX_VCPUS 16
 #define VMM_MAX_TIMERS 8
@@ -32,13 +34,14 @@ enum vmm_status {
 	VMM_ERROR = 1, /* bad input, or the host lacks something */
 	VMM_TRIPLE_FAULT = 2,
 	VMM_INTERNAL = 3, /* KVM cannot go on */
+	VMM_SAVED = 4, /* it goes on where it is restored */
 	VMM_TIMEOUT = 124,
 	VMM_SIGNAL = 130,
 };
 
 struct vmm_options {
-	const char *flat, *kernel, *initrd, *cmdline, *disk, *filter, *stats;
-	__u64 flat_addr, memory;
+	const char *flat, *kernel, *initrd, *cmdline, *disk, *filter, *stats, *save, *restore;
+	__u64 flat_addr, memory, save_after, save_at;
 	unsigned int cpus, timeout, pause_every, reattach_every, seed;
 	bool acpi, kvmclock, show_stats, disk_readonly, sabotage;
 };
@@ -72,6 +75,10 @@ struct vcpu {
 	bool started;
 	bool in_access; /* KVM_RUN has to be entered again for the instruction's end */
 	bool parked; /* out of KVM_RUN, waiting for the end of a pause */
+	struct kvm_cpuid2 *cpuid; /* as it was given to KVM */
+	/* While the VM is stopped (clocks.c): what the guest's TSC shows, its deadline, and the APIC with the rest of its timer. */
+	__u64 tsc, deadline;
+	struct kvm_lapic_state lapic;
 };
 
 /* Something that happens by itself. */
@@ -101,7 +108,7 @@ struct vmm {
 
 	/* The device clock: CLOCK_MONOTONIC + offset, and it stands while the VM is stopped. */
 	__s64 offset;
-	__u64 stopped_at;
+	__u64 stopped_at, kvm_clock;
 	bool stopped;
 	struct timer timers[VMM_MAX_TIMERS];
 	unsigned int nr_timers;
@@ -110,10 +117,14 @@ struct vmm {
 
 	pthread_cond_t changed; /* parked, pausing, ending */
 	bool pausing, ending;
+	bool saving; /* as soon as the main thread gets to it; until then nobody goes on */
+	__u64 accesses;
 	int status;
 	__u64 pauses, started_at;
 	struct event_base *events;
 	struct event *ended; /* vmm_end() was called */
+	struct event *save_event;
+	struct snapshot *snapshot; /* that is being restored */
 };
 
 void vmm_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -158,6 +169,21 @@ void time_add(struct vmm *vmm, void *model, __u64 (*deadline)(const void *), voi
 void time_pause(struct vmm *vmm);
 void time_go_on(struct vmm *vmm);
 
+/* clocks.c: KVM's own clocks. With the lock held: at the moment of the stop; when nothing more interrupts the vCPUs; and to go on. */
+void clocks_stop(struct vmm *vmm);
+void clocks_settle(struct vmm *vmm);
+void clocks_start(struct vmm *vmm);
+
+/* save.c */
+int save_init(struct vmm *vmm);
+/* With the lock held, after each access of the guest that came here: is it the one after which to save? */
+void save_check(struct vmm *vmm, bool mmio, const struct access *a);
+
+/* restore.c: read the file, and see that it is of such a VM; then make this one it. The VM and its clock are stopped. */
+int restore_open(struct vmm *vmm);
+int restore(struct vmm *vmm);
+void restore_close(struct vmm *vmm);
+
 /* main.c: the VM ends, from any thread and only the first time. */
 void vmm_end(struct vmm *vmm, int status);
 
@@ -171,6 +197,7 @@ void console_destroy(struct vmm *vmm);
 void console_out(void *arg, __u8 c);
 /* With the lock held: the guest may have made room for input. */
 void console_pump(struct vmm *vmm);
+void console_state(struct vmm *vmm, struct state *s);
 
 /* filter.c: through libiofilter. */
 int filters_attach(struct vmm *vmm);
@@ -184,6 +211,8 @@ void filters_after(struct vmm *vmm, const struct access *a);
 /* The device clock has stopped, or has another offset. */
 void filters_stopped(struct vmm *vmm);
 void filters_started(struct vmm *vmm);
+/* What only they know goes into @copy, which is going to be saved. The clock stands. */
+void filters_fold(struct vmm *vmm, struct board *copy);
 /* For the statistics: a comma and "filters": { .. }. */
 void filters_stats(struct vmm *vmm, FILE *f);
 

@@ -124,4 +124,5 @@ def main():
     print("ok")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -39,9 +39,9 @@ class Guest:
         self.p = subprocess.Popen([VMM] + args, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.started = time.monotonic()
 
-    def until(self, pattern, seconds):
-        """What comes until @pattern (bytes, a regular expression), that included."""
-        end, got = time.monotonic() + seconds, b""
+    def until(self, pattern, seconds, got=b""):
+        """What comes until @pattern (bytes, a regular expression), that included. @got: what has come already."""
+        end = time.monotonic() + seconds
         while not re.search(pattern, got):
             ready, _, _ = select.select([self.p.stdout], [], [], max(0, end - time.monotonic()))
             more = os.read(self.p.stdout.fileno(), 4096) if ready else b""
@@ -143,4 +143,5 @@ def main():
     print("ok")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,88 +3,11 @@
  * A flat payload for the reference VMM, in 32-bit protected mode: uses each device as guests do and prints what it saw, one line each
  * of NAME KEY=VALUE.., for flat.py to judge. Steps, sums and mismatches are the same whoever answers; times are only alike.
  */
-typedef unsigned char u8;
-typedef unsigned short u16;
-typedef unsigned int u32;
+#include "payload.h"
 
 #define READS 2000
 
-#define SERIAL	0x3f8
-#define PMTIMER 0x608
-#define HPET	0xfed00000
-#define IDE	0x1f0
-#define EXIT	0xf4
-
 void start(void) __attribute__((section(".text.start"), noreturn));
-
-static inline void outb(u16 port, u8 val)
-{
-	asm volatile("outb %0, %1" : : "a"(val), "Nd"(port));
-}
-
-static inline u8 inb(u16 port)
-{
-	u8 val;
-
-	asm volatile("inb %1, %0" : "=a"(val) : "Nd"(port));
-	return val;
-}
-
-static inline u16 inw(u16 port)
-{
-	u16 val;
-
-	asm volatile("inw %1, %0" : "=a"(val) : "Nd"(port));
-	return val;
-}
-
-static inline u32 inl(u16 port)
-{
-	u32 val;
-
-	asm volatile("inl %1, %0" : "=a"(val) : "Nd"(port));
-	return val;
-}
-
-static inline u32 hpet(u32 reg)
-{
-	return *(volatile u32 *)(HPET + reg);
-}
-
-static inline void set_hpet(u32 reg, u32 val)
-{
-	*(volatile u32 *)(HPET + reg) = val;
-}
-
-static void text(const char *s)
-{
-	while (*s)
-		outb(SERIAL, *s++);
-}
-
-static void value(const char *key, u32 val)
-{
-	char buf[12], *p = buf + sizeof(buf);
-
-	*--p = 0;
-	do
-		*--p = '0' + val % 10;
-	while (val /= 10);
-	text(" ");
-	text(key);
-	text("=");
-	text(p);
-}
-
-static void end(void)
-{
-	text("\n");
-}
-
-static u32 pm_delta(u32 from, u32 to)
-{
-	return (to - from) & 0xffffff;
-}
 
 static void test_pmtimer(void)
 {
@@ -140,15 +63,6 @@ static void test_hpet(void)
 	end();
 }
 
-static u32 pit_latched(void)
-{
-	u32 low;
-
-	outb(0x43, 0x80);
-	low = inb(0x42);
-	return low | inb(0x42) << 8;
-}
-
 static void test_pit(void)
 {
 	u32 last, now, sum = 0, back = 0, before, pm, pm0, pm1, pm2, pm3, refresh = 0, was, i;
@@ -185,18 +99,6 @@ static void test_pit(void)
 	end();
 }
 
-static u8 cmos(u8 reg)
-{
-	outb(0x70, reg);
-	return inb(0x71);
-}
-
-static void set_cmos(u8 reg, u8 val)
-{
-	outb(0x70, reg);
-	outb(0x71, val);
-}
-
 static void test_rtc(void)
 {
 	u32 wrong = 0, i, sec, last;
@@ -229,32 +131,6 @@ static void test_rtc(void)
 	value("weekday", cmos(6));
 	value("reads", i);
 	end();
-}
-
-static u32 hash(u32 h, u32 word)
-{
-	return (h ^ word) * 16777619;
-}
-
-static u8 ide_wait(void)
-{
-	u8 status;
-
-	do
-		status = inb(IDE + 7);
-	while (status & 0x80);
-	return status;
-}
-
-static void ide_command(u8 command, u32 sector, u8 count)
-{
-	ide_wait();
-	outb(IDE + 6, 0xe0 | sector >> 24);
-	outb(IDE + 2, count);
-	outb(IDE + 3, sector);
-	outb(IDE + 4, sector >> 8);
-	outb(IDE + 5, sector >> 16);
-	outb(IDE + 7, command);
 }
 
 static u32 ide_read(u32 sector, u8 count, u32 *bad)
@@ -318,7 +194,7 @@ static void test_ide(void)
 	ide_command(0x30, 40, 1);
 	bad += (ide_wait() & 0xc9) != 0x48;
 	for (i = 0; i < 256; i++)
-		asm volatile("outw %0, %1" : : "a"((u16)(i * 257)), "Nd"((u16)IDE));
+		outw(IDE, i * 257);
 	bad += (ide_wait() & 0xc9) != 0x40;
 	value("written", ide_read(40, 1, &bad));
 	/* By LBA48, after a command whose registers would be a place far beyond the disk if they were taken for the high bytes. */
