@@ -118,7 +118,8 @@ static void periods(void **state)
 	if (total < want || total > most)
 		fail_msg("wanted %llu to %llu alarms, got %llu", want, most, total);
 	qsort(late, wakes, sizeof(*late), by_size);
-	printf("# %llu alarms in %.3f s, one in %.3f us: %llu wakes, %llu coalesced, %llu for nothing; late by %.1f, %.1f, %.1f us (min, median, max)\n",
+	printf("# %llu alarms in %.3f s, one in %.3f us: %llu wakes, %llu coalesced, %llu for nothing; late by %.1f, %.1f, %.1f us "
+	       "(min, median, max)\n",
 	       total - told, (lib_now() - at) / 1e9, n * 1e6 / f, wakes, coalesced, early, late[0] / 1e3, late[wakes / 2] / 1e3,
 	       late[wakes - 1] / 1e3);
 	assert_true(late[0] >= 0);
