@@ -65,28 +65,36 @@ struct iofilter_speaker speaker SEC(IOFILTER_STATE_MAP) = {
 	.toggle = PIT_UNKNOWN,
 };
 
+/* Keeps the address of the state in a register; the compiler would load it anew at each use. */
+#define speaker_of(state)                               \
+	({                                              \
+		struct iofilter_speaker *__p = &(state); \
+		asm volatile("" : "+r"(__p));           \
+		__p;                                    \
+	})
+
 SEC("struct_ops/speaker_read")
 int BPF_PROG(speaker_read, struct kvm_iofilter_req *req)
 {
-	return speaker_on_read(&speaker, req);
+	return speaker_on_read(speaker_of(speaker), req);
 }
 
 SEC("struct_ops/speaker_write")
 int BPF_PROG(speaker_write, struct kvm_iofilter_req *req)
 {
-	return speaker_on_write(&speaker, req);
+	return speaker_on_write(speaker_of(speaker), req);
 }
 
 SEC("struct_ops/speaker_sample")
 void BPF_PROG(speaker_sample, struct kvm_iofilter_sample *sample)
 {
-	speaker_on_sample(&speaker, sample);
+	speaker_on_sample(speaker_of(speaker), sample);
 }
 
 SEC("struct_ops/speaker_quiesce")
 int BPF_PROG(speaker_quiesce, int last)
 {
-	return speaker_on_quiesce(&speaker, last);
+	return speaker_on_quiesce(speaker_of(speaker), last);
 }
 
 SEC(".struct_ops.link")

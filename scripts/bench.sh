@@ -7,7 +7,7 @@
 #	bench.sh			the table, and build/bench.json
 #	bench.sh --no-filter		the rows that need no module and no loader
 #	bench.sh --profile [PATH] [--listing FILE]
-#					instructions per function of one read; PATH: filter (default), pit (the filter), qemu, in-kernel.
+#					instructions per function of one read; PATH: filter (default), pit and speaker (theirs), qemu, in-kernel.
 #					--listing: the read itself, instruction by instruction
 #	bench.sh --clock		no costs: a guest reads the PM timer as fast as it can, at the latencies of
 #					hardware; does the filter prove its clock, with its default times?
@@ -141,7 +141,7 @@ main() {
 		--no-filter) filter=0 ;;
 		--profile)
 			profile=filter
-			case ${2:-} in filter | pit | qemu | in-kernel) profile=$2; shift ;; esac
+			case ${2:-} in filter | pit | speaker | qemu | in-kernel) profile=$2; shift ;; esac
 			;;
 		--clock) clock=1 ;;
 		--ide) ide=1 ;;

@@ -150,6 +150,9 @@ static inline int iofilter_try_lock(__u32 *lock)
 {
 	int i;
 
+	/* Mostly it is free, and a loop is not. */
+	if (!__sync_val_compare_and_swap(lock, 0, 1))
+		return 0;
 	iofilter_for(i, IOFILTER_LOCK_TRIES) {
 		if (!iofilter_load(*lock) && !__sync_val_compare_and_swap(lock, 0, 1))
 			return 0;

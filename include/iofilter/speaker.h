@@ -89,6 +89,12 @@ struct iofilter_speaker {
 	__u32 shown;
 	__u32 shown_val;
 	__u64 shown_t1;
+
+	/* The output since somebody last looked, and until when it stays so if the channel does. */
+	__u64 steady_until;
+	__u64 steady_load;
+	__u32 steady_mode;
+	__u32 steady_outs;
 };
 
 /* The guest's bit 4 goes on from the VMM's: it sees the same one twice. */
@@ -163,6 +169,19 @@ static inline __u32 speaker_outs(const struct kvm_iofilter_pit_channel *ch, __u6
 		/* Mode 1 became the opposite in QEMU 8.0. Others KVM does not store. */
 		return SPEAKER_EITHER;
 	}
+}
+
+/* When does the output change next, after @t? 0: not known. */
+static inline __u64 speaker_edge(const struct kvm_iofilter_pit_channel *ch, __u64 t)
+{
+	__u64 d = speaker_ticks(ch, t), count = ch->count, rest, half = (count + 1) / 2;
+
+	if (!count || (ch->mode != 0 && ch->mode != 3))
+		return 0;
+	if (ch->mode == 0 && d >= count)
+		return ~0ULL;
+	rest = d % count;
+	return ch->load + iofilter_ticks_to_ns(d - rest + (ch->mode == 3 && rest < half ? half : count), PIT_HZ);
 }
 
 #endif /* IOFILTER_SPEAKER_H */

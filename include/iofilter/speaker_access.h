@@ -109,8 +109,8 @@ static inline int speaker_fits(struct iofilter_speaker *p, const struct kvm_iofi
 	       speaker_leads(p, ch, p->shown_t1, out);
 }
 
-/* The VMM has answered a read that was alone: what does that tell? */
-static inline void speaker_judge(struct iofilter_speaker *p, const struct kvm_iofilter_pit_channel *ch)
+/* The VMM has answered a read that was alone: what does that tell? A program of its own, for few accesses come here. */
+static __attribute__((__noinline__)) void speaker_judge(struct iofilter_speaker *p, const struct kvm_iofilter_pit_channel *ch)
 {
 	__u32 val = p->shown_val, toggle = !!(val & PIT_61_REFRESH), data = !!(val & PIT_61_DATA);
 	int fits = speaker_fits(p, ch, val), same;
@@ -152,7 +152,8 @@ static inline void speaker_judge(struct iofilter_speaker *p, const struct kvm_io
  *
  * A vCPU that has not left KVM_RUN for long tells that no snapshot was loaded, so a new load time has another cause.
  */
-static inline int speaker_enter(struct iofilter_speaker *p, const struct kvm_iofilter_req *req, struct kvm_iofilter_pit_channel *ch)
+static inline __attribute__((__always_inline__)) int speaker_enter(struct iofilter_speaker *p, const struct kvm_iofilter_req *req,
+								   struct kvm_iofilter_pit_channel *ch)
 {
 	int err = speaker_channel(req, ch);
 
@@ -180,9 +181,30 @@ static inline int speaker_enter(struct iofilter_speaker *p, const struct kvm_iof
 	return err ? -1 : 0;
 }
 
+static __attribute__((__noinline__)) __u32 speaker_look(struct iofilter_speaker *p, const struct kvm_iofilter_pit_channel *ch)
+{
+	__u32 outs = speaker_outs(ch, ch->at - IOFILTER_TOLERANCE_NS, ch->at + p->lead);
+
+	p->steady_load = ch->load;
+	p->steady_mode = ch->mode;
+	p->steady_outs = outs;
+	p->steady_until = outs == SPEAKER_EITHER ? 0 : speaker_edge(ch, ch->at + p->lead);
+	return outs;
+}
+
+/*
+ * The outputs that the VMM may have at this moment. Mostly it is the one that was found when somebody last looked, which saves all
+ * the divisions. A new count has a new load time.
+ */
+static inline __u32 speaker_outs_now(struct iofilter_speaker *p, const struct kvm_iofilter_pit_channel *ch)
+{
+	if (ch->at + p->lead < p->steady_until && ch->load == p->steady_load && ch->mode == p->steady_mode)
+		return p->steady_outs;
+	return speaker_look(p, ch);
+}
+
 /* May this read be answered? */
-static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iofilter_req *req,
-				const struct kvm_iofilter_pit_channel *ch)
+static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iofilter_req *req, __u32 outs)
 {
 	if (p->proof == IOFILTER_FUSED)
 		return IOFILTER_PUNT_FUSE;
@@ -200,7 +222,7 @@ static inline __u32 speaker_may(struct iofilter_speaker *p, const struct kvm_iof
 		return IOFILTER_PUNT_AUDIT;
 	}
 	/* An edge is near, or the mode is none that is answered. */
-	if (speaker_outs(ch, ch->at - IOFILTER_TOLERANCE_NS, ch->at + p->lead) == SPEAKER_EITHER)
+	if (outs == SPEAKER_EITHER)
 		return IOFILTER_PUNT_UNPROVEN;
 	return IOFILTER_ANSWERED;
 }
@@ -218,7 +240,7 @@ static inline int speaker_forced(const struct iofilter_speaker *p, const struct 
 static inline int speaker_read_locked(struct iofilter_speaker *p, struct kvm_iofilter_req *req)
 {
 	struct kvm_iofilter_pit_channel ch = {};
-	__u32 why = IOFILTER_PUNT_BUSY, outs;
+	__u32 why = IOFILTER_PUNT_BUSY, outs, now;
 	int err = speaker_enter(p, req, &ch);
 
 	/* An unknown number of reads: each inverts bit 4. */
@@ -230,13 +252,15 @@ static inline int speaker_read_locked(struct iofilter_speaker *p, struct kvm_iof
 		return speaker_punt(p, IOFILTER_PUNT_SHAPE);
 	}
 	if (!err) {
+		outs = now = speaker_outs_now(p, &ch);
 		/* Where it may be about to change: not yet. */
-		outs = speaker_outs(&ch, ch.at - IOFILTER_TOLERANCE_NS, ch.at - IOFILTER_TOLERANCE_NS);
-		why = speaker_forced(p, &ch, outs) ? IOFILTER_ANSWERED : speaker_may(p, req, &ch);
+		if (p->odd && outs == SPEAKER_EITHER)
+			now = speaker_outs(&ch, ch.at - IOFILTER_TOLERANCE_NS, ch.at - IOFILTER_TOLERANCE_NS);
+		why = speaker_forced(p, &ch, now) ? IOFILTER_ANSWERED : speaker_may(p, req, outs);
 		if (why == IOFILTER_ANSWERED) {
 			p->odd ^= 1;
 			req->val = (ch.gate ? PIT_61_GATE : 0) | p->data * PIT_61_DATA | (p->toggle ^ p->odd) * PIT_61_REFRESH |
-				   (outs & SPEAKER_HIGH ? PIT_61_OUT : 0);
+				   (now & SPEAKER_HIGH ? PIT_61_OUT : 0);
 			return 1;
 		}
 	}
