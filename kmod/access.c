@@ -97,9 +97,6 @@ static noinline const struct kvm_iofilter_ops *access_string(struct iofilter_vcp
 	return ops;
 }
 
-/* Whoever gets the first element of a string answers all. */
-static const struct kvm_iofilter_ops no_ops;
-
 /* The program has left the access to the VMM: see to it that its answer is found again. */
 static noinline void access_punted(struct iofilter *f, struct iofilter_vcpu_slot *s, const struct iofilter_dev *d, int op)
 {
@@ -115,10 +112,25 @@ static noinline void access_punted(struct iofilter *f, struct iofilter_vcpu_slot
 		iofilter_mark(f, s, d, req->now, req->addr, req->len, op == OP_WRITE);
 }
 
+/* Whoever gets the first element of a string answers all: none begins here any more. Apart, so that nobody else pays for it. */
+static noinline int access_leaving(struct iofilter *f, struct iofilter_vcpu_slot *s, const struct iofilter_dev *d,
+				   const struct kvm_iofilter_ops *ops, int op)
+{
+	struct kvm_iofilter_req *req = &s->req;
+
+	if (f->flags & KVM_IOFILTER_F_SAMPLE)
+		access_follow(f, s, s->vcpu, ops, ktime_get_ns());
+	access_punted(f, s, d, op);
+	req->flags = 0;
+	req->away = 0;
+	req->count = 1;
+	return -EOPNOTSUPP;
+}
+
 static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *dev, gpa_t addr, int len, void *val, int op)
 {
 	struct iofilter_dev *d = container_of(dev, struct iofilter_dev, dev);
-	const struct kvm_iofilter_ops *ops, *act;
+	const struct kvm_iofilter_ops *ops;
 	struct iofilter *f = d->f;
 	struct iofilter_vcpu_slot *s;
 	struct kvm_iofilter_req *req;
@@ -133,11 +145,11 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 	req->delay = 0;
 	req->len = len;
 
-	ops = act = READ_ONCE(f->ops);
+	ops = READ_ONCE(f->ops);
 	if (unlikely(!object_is_on_stack(val)) && d->range.bus == KVM_IOFILTER_PIO) {
-		ops = act = access_string(s, val, ops, op);
+		ops = access_string(s, val, ops, op);
 		if (READ_ONCE(f->leaving) && !(req->flags & KVM_IOFILTER_REQ_MORE))
-			act = &no_ops;
+			return access_leaving(f, s, d, ops, op);
 	}
 	if (likely(f->flags & KVM_IOFILTER_F_SAMPLE))
 		access_follow(f, s, vcpu, ops, ktime_get_ns());
@@ -145,16 +157,16 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 		req->now = ktime_get_ns();
 
 	if (op == OP_READ) {
-		if (act->read)
-			handled = act->read(req);
+		if (ops->read)
+			handled = ops->read(req);
 	} else {
 		/* KVM hands over MMIO in pieces of 8 bytes at most. */
 		if (len == 1)
 			req->val = *(u8 *)val;
 		else
 			memcpy(&req->val, val, min_t(size_t, len, sizeof(req->val)));
-		if (act->write)
-			handled = act->write(req);
+		if (ops->write)
+			handled = ops->write(req);
 	}
 
 	if (likely(handled)) {
