@@ -44,9 +44,10 @@ PROGRAM_SET(states)
 /* The rest of a pair is answered from it, proven or not. */
 static __u64 channel_time(const struct reg_at *at)
 {
+	const struct iofilter_pit *p = at->state;
 	__s64 virt = at->ctx->now + ((const struct iofilter_clock *)at->place)->lo;
 
-	return virt > 0 ? virt : 0;
+	return p->channels[at->element].count && virt > 0 ? virt : 0;
 }
 
 static void channel_time_set(const struct reg_at *at, __u64 val)

@@ -106,7 +106,7 @@ static const struct reg_row rows[] = {
 	TABLE(0x24, REG_C, "nr_buffers", nr_buffers, 0, "buffers"),
 	SOME(0x25, REG_C, "range[]", ranges, , 0, "struct table_range", ranges),
 	SOME(0x26, REG_C, "rule[]", rules, , 0, "struct table_rule", rules),
-	TABLE(0x28, REG_S | REG_W, "absence", absence, 1000000000, "ns: out of KVM for less is no reset"),
+	TABLE(0x28, REG_S | REG_W, "absence", absence, 10000000000, "ns: out of KVM for less is no reset"),
 	TABLE(0x29, REG_SH, "owned", owned, 0, "the VMM tells of resets itself"),
 	TABLE_HOT_ROW(0x30, REG_G | REG_W, "bits", bits, 0, "the state bits", HOT(TABLE_HOT_OTHERS, TABLE_HOT_BITS)),
 	TABLE_HOT_ROW(0x31, REG_G | REG_W, "bits_known", known, 0, "which of them are known", HOT(TABLE_HOT_OTHERS, TABLE_HOT_BITS_KNOWN)),

@@ -6,6 +6,9 @@
  *	latch N		N latched counts. In every 17th the PM timer is read before and after
  *	pairs N		the same with unlatched pairs; none is judged
  *	rise N		N times: program one pulse, and poll port 0x61 until the output rises
+ *	hold N		as latch; then one more latch, of which only the LSB is read
+ *	rest 0		the MSB of that, by whatever file, and whether it fits the counts before it
+ *	more N		as latch, of the counter as it is
  */
 #include <linux/i8253.h>
 #include <linux/io.h>
@@ -29,8 +32,10 @@
 struct run {
 	u64 reads, early, judged, toggles, late_ns;
 	s64 low, high; /* of the distance between the two timers, ns */
-	u64 pm_ns; /* unwrapped */
+	u64 since; /* what the PM timer has counted, unwrapped */
 	u32 pm;
+	s64 held_first, held_last; /* a count was latched between them */
+	u16 held;
 	char reply[256];
 };
 
@@ -94,14 +99,21 @@ static void judge(struct run *r, u16 val, s64 first, s64 last)
 		r->high = most;
 }
 
+/* What the PM timer shows was read when it showed @before, a wrap after r->pm at most. Return: its ns. */
+static s64 unwrap(struct run *r, u32 before)
+{
+	r->since += (before - r->pm) & PM_MASK;
+	r->pm = before;
+	return mul_u64_u64_div_u64(r->since, NSEC_PER_SEC, PMTIMER_HZ);
+}
+
 static int counts(struct run *r, u64 n, u16 (*count)(void), int judged)
 {
 	u32 before, after;
-	u64 i, since = 0;
 	s64 first;
 	u16 val;
+	u64 i;
 
-	load(2, 0);
 	r->pm = pm_read();
 	for (i = 0; i < n && !signal_pending(current); i++) {
 		r->reads++;
@@ -112,12 +124,34 @@ static int counts(struct run *r, u64 n, u16 (*count)(void), int judged)
 		before = pm_read();
 		val = count();
 		after = pm_read();
-		since += (before - r->pm) & PM_MASK;
-		r->pm = before;
-		first = mul_u64_u64_div_u64(since, NSEC_PER_SEC, PMTIMER_HZ);
+		first = unwrap(r, before);
 		judge(r, val, first, first + pm_to_ns((after - before) & PM_MASK));
 		cond_resched();
 	}
+	return 0;
+}
+
+static struct run holding;
+
+static int hold(struct run *r, u64 n)
+{
+	int err = counts(r, n, read_latched, 1);
+	u32 before = pm_read();
+
+	outb(CHANNEL << 6, PIT_CONTROL);
+	r->held = inb(COUNTER);
+	r->held_last = pm_to_ns((pm_read() - before) & PM_MASK);
+	r->held_first = unwrap(r, before);
+	r->held_last += r->held_first;
+	holding = *r;
+	return err;
+}
+
+static int rest(struct run *r)
+{
+	*r = holding;
+	r->held |= inb(COUNTER) << 8;
+	judge(r, r->held, r->held_first, r->held_last);
 	return 0;
 }
 
@@ -160,15 +194,22 @@ static ssize_t pitclock_write(struct file *file, const char __user *ubuf, size_t
 	memset(r, 0, sizeof(*r));
 	if (sscanf(line, "%7s %llu", how, &n) != 2)
 		return -EINVAL;
-	if (!strcmp(how, "latch"))
+	if (!strcmp(how, "latch") || !strcmp(how, "pairs") || !strcmp(how, "hold"))
+		load(2, 0);
+	if (!strcmp(how, "latch") || !strcmp(how, "more"))
 		err = counts(r, n, read_latched, 1);
 	else if (!strcmp(how, "pairs"))
 		err = counts(r, n, read_pair, 0);
+	else if (!strcmp(how, "hold"))
+		err = hold(r, n);
+	else if (!strcmp(how, "rest"))
+		err = rest(r);
 	else if (!strcmp(how, "rise"))
 		err = rises(r, n);
 	snprintf(r->reply, sizeof(r->reply),
-		 "{\"reads\": %llu, \"judged\": %llu, \"misfit_ns\": %lld, \"early\": %llu, \"late_ns\": %llu, \"toggles\": %llu}\n",
-		 r->reads, r->judged, r->low > r->high ? r->low - r->high : 0, r->early, r->late_ns, r->toggles);
+		 "{\"reads\": %llu, \"judged\": %llu, \"misfit_ns\": %lld, \"early\": %llu, \"late_ns\": %llu, \"toggles\": %llu, "
+		 "\"held\": %u}\n",
+		 r->reads, r->judged, r->low > r->high ? r->low - r->high : 0, r->early, r->late_ns, r->toggles, r->held);
 	return err ? err : len;
 }
 
