@@ -12,7 +12,7 @@ _Static_assert(PIT_RW_LSB == 1 && PIT_RW_MSB == 2 && PIT_RW_WORD == 3, "the mode
  * What the guest has begun with the filter, and the model does not know: @p, a copy of the model, then goes on as the guest expects. No
  * vCPU runs. Nothing of @f changes: whoever goes on with the filter drops the copy.
  */
-static inline void pit_fold(struct pit *p, const struct iofilter_pit *f)
+static inline void pit_take(struct pit *p, const struct iofilter_pit *f)
 {
 	int i;
 

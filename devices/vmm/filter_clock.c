@@ -76,7 +76,7 @@ static int pit_stopped(struct filter *f)
 
 static void pit_folded(struct filter *f, struct board *copy)
 {
-	pit_fold(&copy->pit, iofilter_state(f->f));
+	pit_take(&copy->pit, iofilter_state(f->f));
 }
 
 const struct filter_kind filter_pit = {

@@ -3,13 +3,15 @@
  * Random guests against the PIT's fast path. Two models of devices/pit.c, which shares no code with it: "vmm" gets only what the
  * fast path punts; "guest" gets everything, as if there were no filter. Flip-flops, latches, status bytes, toggles and
  * every value that the VMM itself answers must agree exactly; a value that the filter answers must be one that the guest's
- * device showed at this moment or shortly before, and not before the last that the guest knows of.
+ * device showed at this moment or shortly before, and not before the last that the guest knows of. And at any moment the VMM's device
+ * with what the filter has in flight (pit_take()) is the guest's: a VMM that is saved then loses nothing.
  *
  * At random accesses the VM is saved, and goes on with a filter that was just attached and has restored what was saved, on a host with another
  * CLOCK_MONOTONIC: what is in flight then must come out as if nothing had been.
  */
 #include <iofilter/pit_access.h>
 #include <devices/pit.h>
+#include <devices/pit_filter.h>
 #include "host.h"
 #include "saverestore.h"
 
@@ -53,7 +55,7 @@ struct sim {
 	const struct iofilter_pit *old; /* as it was at the newest save */
 	uint64_t shift; /* of CLOCK_MONOTONIC then */
 	uint64_t odd_ended, odd_cut;
-	uint64_t answered, punted, handled_writes, live, pairs, latched, status, system;
+	uint64_t answered, punted, handled_writes, live, pairs, latched, status, system, folded;
 };
 
 static struct sim total;
@@ -345,6 +347,32 @@ static void check_odd(struct sim *s, const struct op *op, int handled)
 	s->odd_cut += !handled;
 }
 
+static void check_fold(struct sim *s)
+{
+	struct pit saved = s->vmm;
+	int ch, i;
+
+	pit_take(&saved, s->pit);
+	for (ch = 0; ch < 3; ch++) {
+		const struct pit_counter *a = &saved.counters[ch], *b = &s->guest.counters[ch];
+
+		if (a->count_latched != b->count_latched || a->status_latched != b->status_latched || a->read_state != b->read_state ||
+		    (a->status_latched && a->status != b->status))
+			wrong(s, "saved: flip-flops or latches");
+		if (!a->count_latched || a->latched_count == b->latched_count)
+			continue;
+		for (i = 0; i < s->nr_latch[ch] && s->latch[ch][i] != a->latched_count; i++)
+			;
+		if (!s->latch_here[ch] || i == s->nr_latch[ch])
+			wrong(s, "saved: the latched count");
+	}
+	if (saved.refresh != s->guest.refresh)
+		wrong(s, "saved: toggle");
+	for (ch = 0, i = saved.refresh != s->vmm.refresh; ch < 3; ch++)
+		i |= memcmp(&saved.counters[ch], &s->vmm.counters[ch], sizeof(saved.counters[ch])) != 0;
+	s->folded += i;
+}
+
 static void run_op(struct sim *s, const struct op *op)
 {
 	struct kvm_iofilter_req req = {
@@ -431,6 +459,7 @@ static int run(struct sim *s, struct op *ops, int n)
 	for (i = 0; i < n && !s->wrong; i++) {
 		s->at = i;
 		run_op(s, &ops[i]);
+		check_fold(s);
 	}
 	return s->wrong ? s->at : -1;
 }
@@ -631,6 +660,7 @@ static void random_programs(void **state)
 		total.latched += s.latched;
 		total.status += s.status;
 		total.system += s.system;
+		total.folded += s.folded;
 		cuts += s.nr_cuts;
 		with_cuts += !!s.nr_cuts;
 		total.odd_ended += s.odd_ended;
@@ -639,12 +669,13 @@ static void random_programs(void **state)
 		restore_count.answered += s.saves ? s.answered - s.answered_before : 0;
 	}
 	printf("# %lu programs: %llu answered (%llu unlatched, of these %llu MSBs of pairs, %llu latched, %llu status, %llu of port 0x61, "
-	       "%llu latch commands), %llu punted, %lu cuts in %lu programs\n", n, (unsigned long long)total.answered,
+	       "%llu latch commands), %llu punted, %lu cuts in %lu programs; %llu moments with something in flight\n", n, (unsigned long long)total.answered,
 	       (unsigned long long)total.live, (unsigned long long)total.pairs, (unsigned long long)total.latched,
 	       (unsigned long long)total.status, (unsigned long long)total.system, (unsigned long long)total.handled_writes,
-	       (unsigned long long)total.punted, cuts, with_cuts);
+	       (unsigned long long)total.punted, cuts, with_cuts, (unsigned long long)total.folded);
 	/* Else it shows nothing. */
-	assert_true(total.live > n && total.pairs > n / 20 && total.latched > n && total.status > n / 20 && total.system > n / 2);
+	assert_true(total.live > n && total.pairs > n / 20 && total.latched > n && total.status > n / 20 && total.system > n / 2 &&
+		    total.folded > n);
 	restore_print("pit");
 	printf("# of port 0x61 the second of two came just after a save: %llu answered, %llu left to the VMM\n", (unsigned long long)total.odd_ended,
 	       (unsigned long long)total.odd_cut);

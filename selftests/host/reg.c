@@ -74,6 +74,7 @@ static const struct {
 	{ "channels.latch_vcpu", "of this run" },
 	{ "channels.poll_at", "of this moment" },
 	{ "channels.renewed_*", "of this run" },
+	{ "steady_*", "follows from KVM's channel" },
 	{ "write_vcpu", "what is at the VMM" },
 	{ "write_load", "likewise" },
 	{ "write_data", "likewise" },

@@ -6,7 +6,7 @@
 #include "payload.h"
 
 #define MARK  0xf5
-#define POLLS 100  /* that make a guest one that polls */
+#define POLLS 300  /* that make a guest one that polls */
 #define PROOF 1000 /* that prove a clock */
 
 void start(void) __attribute__((section(".text.start"), noreturn));
@@ -75,7 +75,7 @@ static void calibrate(void)
 	end();
 }
 
-/* Channel 2, both bytes, mode 2: so that it is polled, and a filter sure of it. */
+/* Channel 2, both bytes, mode 2; and until a filter is sure of it. */
 static void pit_load(void)
 {
 	u32 i;
@@ -86,10 +86,6 @@ static void pit_load(void)
 	outb(0x42, 0xff);
 	for (i = 0; i < PROOF; i++)
 		pit_latched();
-	for (i = 0; i < POLLS; i++) {
-		inb(0x42);
-		inb(0x42);
-	}
 }
 
 /* A count, and the PM timer before and after it was one. */
@@ -156,15 +152,19 @@ static void pit_latch(void)
 static void pit_pair(void)
 {
 	struct look first, pair, later;
+	u32 i;
 
 	pit_load();
 	first = look();
+	for (i = 0; i < POLLS; i++)
+		pit_word();
 	inb(0x42);
 	mark();
 	inb(0x42);
 	/* Those bytes are of two moments, so they are no count. But the next are, if it is their turn. */
 	pair.before = inl(PMTIMER);
-	pair.count = pit_word();
+	/* Too low by 256, if the high byte has changed since the low one. */
+	pair.count = (pit_word() + 256) % 65535;
 	pair.after = inl(PMTIMER);
 	later = look();
 	pit_time(&first, &pair, "pair after a mark");

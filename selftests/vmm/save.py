@@ -113,7 +113,7 @@ def marks(rnd, args):
     # The payload loads the PIT and polls it until the filter has proven its clock: sequences of its own were saved.
     for name in "pmtimer", "pit", "ide", "table":
         check(vm.answered.get(name, 100) >= 100, f"{name} has answered {vm.answered.get(name)} accesses")
-    check("pit" not in vm.in_flight or vm.in_flight["pit"] >= 4, "the PIT's filter had next to nothing in flight where it was saved")
+    check("pit" not in vm.in_flight or vm.in_flight["pit"] >= 1, "the PIT's filter had nothing in flight where it was saved")
     print(f"{vm.processes} processes, {len(all)} marks, {away} times {AWAY} s in between; the PM timer's largest step over a save: "
           f"{max(m['pm'] for m in all) / PM_HZ * 1000:.1f} ms")
 
