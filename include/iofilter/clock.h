@@ -68,6 +68,8 @@ struct iofilter_vcpu {
 
 IOFILTER_ASSERT(sizeof(struct iofilter_vcpu) == 64, "a cache line per vCPU");
 
+enum { IOFILTER_BOUNDED = 1, IOFILTER_BOUNDED_WIDE };
+
 struct iofilter_clock {
 	/* What a hot read needs. */
 	__u64 epoch;  /* odd while the bounds are being lowered */
@@ -92,7 +94,7 @@ struct iofilter_clock {
 	__u32 proof; /* enum iofilter_proof */
 	__u32 fuse;  /* enum iofilter_fuse */
 	__u32 matches; /* consecutive narrow matches */
-	__u32 bounded; /* lo and hi mean something */
+	__u32 bounded; /* lo and hi mean something; IOFILTER_BOUNDED_WIDE: but a narrow sample will take their place */
 	__u32 calibrating; /* samples still wanted; set to 0 by a loader that gives the times */
 	__u32 scaled; /* the times are calibrated, not given */
 

@@ -262,10 +262,12 @@ static inline __attribute__((__always_inline__)) void iofilter_clock_sample(stru
 	moved = clk->bounded && (lo > clk->hi + IOFILTER_TOLERANCE_NS || hi + IOFILTER_TOLERANCE_NS < clk->lo);
 	/*
 	 * Bounds that a wide sample has made may hide a stop of the VM: O moves from one end of them to just below the other, where the
-	 * samples after it still touch them. From such bounds nobody was answered, so a narrow sample takes their place. They order
-	 * the answers that made them no more: one that is newer than all of those must do that.
+	 * samples after it still touch them; and what wide ones leave of each other may be narrow. From such bounds nobody is answered,
+	 * so a narrow sample takes their place. They order the answers that made them no more: one newer than all of those must do that.
 	 */
-	anew = IOFILTER_CLAUSE(ANEW) && narrow && clk->bounded && !moved && clk->hi - clk->lo > (__s64)clk->bracket;
+	if (clk->bounded && clk->hi - clk->lo > (__s64)clk->bracket)
+		clk->bounded = IOFILTER_BOUNDED_WIDE;
+	anew = IOFILTER_CLAUSE(ANEW) && narrow && clk->bounded == IOFILTER_BOUNDED_WIDE && !moved;
 	if (anew)
 		clk->need = iofilter_max(clk->need, settled);
 	if (moved) {
@@ -278,7 +280,7 @@ static inline __attribute__((__always_inline__)) void iofilter_clock_sample(stru
 	if (moved || anew || !clk->bounded) {
 		iofilter_clock_move(clk, vcpus, t1, lo, hi);
 		clk->moves -= !moved;
-		clk->bounded = 1;
+		clk->bounded = IOFILTER_BOUNDED;
 	} else {
 		if (lo > clk->lo)
 			iofilter_store(clk->lo, lo);
@@ -306,7 +308,7 @@ static inline __attribute__((__always_inline__)) void iofilter_clock_sample(stru
 	}
 	iofilter_barrier();
 	iofilter_store(clk->ready, clk->proof == IOFILTER_PROVEN && clk->hi - clk->lo <= (__s64)clk->bracket &&
-					   clk->have >= clk->need);
+					   (clk->bounded == IOFILTER_BOUNDED || !IOFILTER_CLAUSE(ANEW)) && clk->have >= clk->need);
 }
 
 #endif /* IOFILTER_CLOCK_SAMPLE_H */

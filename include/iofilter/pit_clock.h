@@ -64,7 +64,7 @@ PIT_PROG int pit_clock_start(struct pit_channel *c PIT_ARG, __u64 from, __u64 to
 	clk->have = 0;
 	clk->lo = -(__s64)to;
 	clk->hi = -(__s64)from;
-	clk->bounded = 1;
+	clk->bounded = IOFILTER_BOUNDED;
 	clk->settled_at = to;
 	clk->proven_at = from;
 	c->misses = 0;

@@ -93,7 +93,7 @@ void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info
 	info->too_slow = !clk->calibrating && clk->best_bracket > clk->bracket && clk->proof == IOFILTER_UNPROVEN;
 	lo = iofilter_load(clk->lo);
 	hi = iofilter_load(clk->hi);
-	info->bounded = clk->bounded;
+	info->bounded = !!clk->bounded;
 	info->bounds = clk->bounded && hi > lo ? hi - lo : 0;
 	info->last_sample_ago = clk->samples && now > clk->last_sample_at ? now - clk->last_sample_at : 0;
 	info->proven_for = clk->proof == IOFILTER_PROVEN && now > clk->since ? now - clk->since : 0;

@@ -98,6 +98,9 @@ static const struct {
 	{ "known by a wide sample only, and stopped for as long as that took: its bounds are not believed", {
 		S(0, 1000, 1500, -5000), PUNT(0, 2100, 590, BUSY, 0, 2 * E), S(0, 2100, 2105, -4398), ANSWER(0, 2106, -4398, -4395),
 		ANSWER(1, 2107, -4397, -4394) } },
+	{ ".. nor if a second wide sample after the stop leaves hardly anything of them", {
+		S(0, 1000, 1500, -5000), PUNT(0, 2100, 590, BUSY, 0, 2 * E), S(0, 2100, 2600, -4398), S(0, 2610, 2615, -3888),
+		ANSWER(0, 2616, -3888, -3885) } },
 	{ "known by a wide sample only: what it showed is not undercut by a narrow one that was read before it", {
 		S(0, 1000, 1500, -4502), S(1, 1480, 1510, -4516), PUNT(2, 1511, 0, BUSY, 0, 2 * E), S(2, 1511, 1516, -4488),
 		ANSWER(1, 1516, -4489, -4485) } },
