@@ -137,8 +137,7 @@ static void init_interrupts(void)
 	outb(COM1_MCR, MCR_OUT2);
 }
 
-/* As an operating system's: how many strings a page's end cuts in two is not left to the linker. */
-static uint16_t data[SECTORS * WORDS] __attribute__((aligned(4096)));
+static uint16_t data[SECTORS * WORDS];
 
 static inline uint16_t inw(uint16_t port)
 {
