@@ -64,9 +64,12 @@ static void channel_time_set(const struct reg_at *at, __u64 val)
 
 static __u64 channel_slack(const struct reg_at *at)
 {
-	const struct iofilter_clock *clk = at->place;
+	const struct pit_channel *c = &((const struct iofilter_pit *)at->state)->channels[at->element];
 
-	return clk->bounded ? (__u64)(clk->hi - clk->lo) : SLACK_UNKNOWN;
+	/* Made from where in its period the count was, they say nothing of the output: pit_out_forced(). */
+	if (!c->clock.bounded || (c->phase_only && !c->renew))
+		return SLACK_UNKNOWN;
+	return c->clock.hi - c->clock.lo;
 }
 
 static void channel_slack_set(const struct reg_at *at, __u64 val)

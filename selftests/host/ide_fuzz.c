@@ -421,7 +421,7 @@ static void machine(struct ide *d)
 
 static void test_two_machines(void **state)
 {
-	const uint64_t total = restore_mutant ? accesses + 500000 : ACCESSES * scale();
+	const uint64_t total = restore_mutant ? accesses + 200000 : ACCESSES * scale();
 	uint64_t next = 0, programs = 0;
 	size_t i;
 

@@ -40,7 +40,7 @@ static u64 rnd(void)
 static const struct program *running;
 static int at, nested, to_nest;
 
-static bool in_kernel(void)
+static inline bool in_kernel(void)
 {
 	int i;
 

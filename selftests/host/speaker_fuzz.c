@@ -400,6 +400,13 @@ static void stop(struct sim *s, const struct op *op)
 	if (op->save && !s->loaded) {
 		restore_now = s->now;
 		data = registers_save("speaker", &s->p, &size);
+		/* The second of two had met the lock held, which only now comes to light. */
+		if (s->cuts != s->p.head.cut) {
+			s->cuts = s->p.head.cut;
+			s->tainted = 1;
+			if (!s->reading)
+				s->seen_refresh = s->refresh;
+		}
 	}
 	for (i = 0; i < NR_VCPUS; i++)
 		if (s->v[i].at != UINT64_MAX)
