@@ -128,8 +128,8 @@ static void table_before(struct filter *f, const struct access *a)
 	__u64 changed[TABLE_NR_HOT];
 
 	(void)a;
-	/* Without a lock: the guest has taken nothing of a prediction, and written nothing that is not here. */
-	if (!f->plan->nr && !(iofilter_table_changed(iofilter_state(f->f), changed) && changed[TABLE_HOT_DIRTY]))
+	/* Without a lock: nothing is predicted, and the guest has written nothing that is not here, nor made unknown what it was told. */
+	if (!iofilter_table_changed(iofilter_state(f->f), changed) && !f->plan->nr)
 		return;
 	take_back(f);
 }
