@@ -13,6 +13,8 @@
 #					hardware; does the filter prove its clock, with its default times?
 #	bench.sh --ide			exits to the VMM, and instructions, per 128 KiB that a guest reads from an IDE disk by PIO: stock QEMU and
 #					the VMM that cooperates, without and with the filter; and build/bench-ide.json
+#	bench.sh --boot			no costs: Linux guests with clocksource=hpet boot, at the latencies of hardware, without and with the filter;
+#					how do they calibrate, and does any of them complain of a clock?
 #	bench.sh --contention [ROUNDS]	no costs: what a second vCPU that reads in parallel brings, through QEMU and through
 #					the filter, in time (in the tests' machine, scripts/vm.sh; HOST=1: on this host)
 #
@@ -55,6 +57,17 @@ copy() {
 	done
 }
 
+# make_guest: the Linux guest inside
+make_guest() {
+	local guest=$tmp/guest
+	mkdir -p "$guest"/{bin,dev,proc,sys}
+	cp "$busybox" "$guest/bin/busybox"
+	cp "$root/selftests/bench/boot-init" "$guest/init"
+	(cd "$guest" && find . | cpio -o -H newc --quiet) > "$tree/bench/initramfs"
+	cp "$KIMAGE" "$tree/bench/vmlinuz"
+	rm -rf "$guest"
+}
+
 make_initramfs() {
 	local tree=$tmp/tree rom ko to n=0
 	mkdir -p "$tree"/{bin,dev,proc,sys,run,tmp,bench/modules,usr/local/sbin}
@@ -77,6 +90,10 @@ make_initramfs() {
 		copy "$O/loader/iofilter"
 		ln -s "$O/loader/iofilter" "$tree/usr/local/sbin/iofilter"
 		cp "$O"/selftests/bench/constant*.bpf.o "$tree/bench/"
+	fi
+	if [ -n "$boot" ]; then
+		copy /usr/share/qemu/linuxboot_dma.bin
+		make_guest
 	fi
 	if [ -n "$ide" ]; then
 		copy "$O/devices/iofilter-vmm"
@@ -135,7 +152,7 @@ check_inputs() {
 }
 
 main() {
-	filter=1 profile='' listing='' clock='' ide=
+	filter=1 profile='' listing='' clock='' ide='' boot=
 	while [ $# -gt 0 ]; do
 		case $1 in
 		--no-filter) filter=0 ;;
@@ -145,6 +162,7 @@ main() {
 			;;
 		--clock) clock=1 ;;
 		--ide) ide=1 ;;
+		--boot) boot=1 ;;
 		--contention)
 			"$root/scripts/guest-image.sh" || die "no image for the Linux guests"
 			exec "$root/scripts/vm.sh" ${HOST:+--host} --timeout "$limit" -- selftests/bench/contention ${2:+"$2"}
@@ -165,11 +183,15 @@ main() {
 		"$root/selftests/bench/profile" "$tmp/monitor" "$tmp/trace" "$tmp/symbols" "$profile" ${listing:+"$listing"}
 		return
 	fi
-	start_machine "${clock:+bench.clock=1}" "${ide:+bench.ide=1}"
+	start_machine "${clock:+bench.clock=1}" "${ide:+bench.ide=1}" "${boot:+bench.boot=1}"
 	wait_for 'done'
 	sed -n 's/^note /bench: /p' "$tmp/records"
 	if [ -n "$clock" ]; then
 		"$root/selftests/bench/clock" "$tmp/records"
+		return
+	fi
+	if [ -n "$boot" ]; then
+		"$root/selftests/bench/boot" "$tmp/records"
 		return
 	fi
 	if [ -n "$ide" ]; then
