@@ -67,6 +67,7 @@ static int signed_number(const char *s, __s64 *v)
 static int region(const char *s, struct kvm_iofilter_range *r)
 {
 	static const char what[] = "'%s' is no region: pio:PORT+BYTES or mmio:ADDRESS+BYTES";
+	const char *given = s;
 	int bus = -1;
 	char *end;
 
@@ -81,22 +82,22 @@ static int region(const char *s, struct kvm_iofilter_range *r)
 			bus = KVM_IOFILTER_MMIO;
 		s += bus < 0 ? 0 : strcspn(s, ":") + 1;
 		if (*s < '0' || *s > '9')
-			return wrong(what, s);
+			return wrong(what, given);
 		r->addr = strtoull(s, &end, 0);
 	}
 	if (*end == '+' && end[1] >= '0' && end[1] <= '9') {
 		unsigned long len = strtoul(end + 1, &end, 0);
 
 		if (!len || len > 4096)
-			return wrong("'%s': a region has 1 to 4096 bytes", s);
+			return wrong("'%s': a region has 1 to 4096 bytes", given);
 		r->len = len;
 	}
 	if (errno || *end)
-		return wrong(what, s);
+		return wrong(what, given);
 	if (bus == KVM_IOFILTER_PIO && r->addr > 0xffff)
-		return wrong("'%s': ports end at 0xffff", s);
+		return wrong("'%s': ports end at 0xffff", given);
 	if (bus == KVM_IOFILTER_MMIO && r->addr < MAP_MMIO_MIN)
-		return wrong("'%s': memory below 0x10000 cannot be mapped, such addresses are ports", s);
+		return wrong("'%s': memory below 0x10000 cannot be mapped, such addresses are ports", given);
 	r->bus = r->addr < MAP_MMIO_MIN ? KVM_IOFILTER_PIO : KVM_IOFILTER_MMIO;
 	return 0;
 }
