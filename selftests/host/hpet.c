@@ -229,7 +229,8 @@ static int programs(void)
 
 	sim.answered = sim.answered_wide = sim.answered_regs = sim.answered_owned = sim.punted = 0;
 	printf("# SEED=%llu\n", first);
-	count = restore_mutant ? 20000 : count;
+	/* The first program that fails ends it. */
+	count = restore_mutant ? 400000 : count;
 	for (n = 0; n < count; n++) {
 		rnd_state = (first + n) * 0x2545f4914f6cdd1dULL;
 		random_program(&p);

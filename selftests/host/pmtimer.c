@@ -389,27 +389,13 @@ static void hold(void)
 	sim_log("the clock is %s", clk->mode == IOFILTER_CLOCK_HELD ? "held" : "to be proven");
 }
 
-static bool busy(void)
-{
-	int i;
-
-	for (i = 0; i < sim.kvm.created_vcpus; i++)
-		if (sim.vcpus[i].phase != IN_GUEST)
-			return true;
-	return false;
-}
-
 static void run_op(const struct op *op)
 {
 	int i;
 
 	if (sim.vcpus[op->vcpu].phase == CALLED || (nested && (op->what == PAUSE || op->what == LOAD || op->what == SAVE)))
 		return;
-	/*
-	 * An answer that took longer than a stop fits before and after it, and tells the clock nothing: another vCPU may then be
-	 * answered a little less than it. That is no matter of saves, so none takes so long here.
-	 */
-	sim_now += busy() && op->ns > 4 * US ? 4 * US : op->ns;
+	sim_now += op->ns;
 	switch (op->what) {
 	case READ:
 		sim_finish(op->vcpu, 500);
