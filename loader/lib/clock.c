@@ -88,7 +88,8 @@ static int clock_fail(int err, const char *device, enum iofilter_clock_op op, __
 	case -EALREADY:
 		return lib_fail(err, "the clock of %s %s already", device, op == IOFILTER_CLOCK_STOP ? "is stopped" : "runs");
 	case 0:
-		return 0;
+	case -EPERM: /* of a map, which has said why */
+		return err;
 	default:
 		return lib_fail(err, "the clock of %s cannot be changed now: %s", device, strerror(-err));
 	}

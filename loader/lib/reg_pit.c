@@ -209,6 +209,11 @@ static void restored(void *state, const struct reg_ctx *ctx)
 		pit_clock_doubt(c);
 		/* As after an absence: for what has to be answered, and until a word makes new ones. */
 		c->clock.bounded = bounded;
+		/* Nothing is known of its time but that it counts: any word may make bounds, and nothing is answered by these. */
+		if (!bounded && c->count) {
+			c->clock.hi = c->clock.lo + (1LL << 50);
+			c->clock.bounded = IOFILTER_BOUNDED;
+		}
 	}
 }
 

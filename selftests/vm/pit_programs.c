@@ -430,6 +430,7 @@ static void programs(void)
 	unsigned long n = getenv("TORTURE") ? 20000 : 2000 * test_scale(), alone, filtered;
 	unsigned int seed = seed_of_run();
 
+	answered = cuts = 0;
 	printf("   SEED=%u, %lu programs without the filter, the same with it, and on KVM's own PIT\n", seed, n);
 	setup_device(&run, 1, 0);
 	load(&run);

@@ -122,7 +122,8 @@ static void round_trip(struct dev *d, const struct iofilter_reg *reg, const stru
 	TEST_ASSERT(got == second, "%s of %s [%u]: set to %#llx, is %#llx", reg->name, d->name, element, second, got);
 	TEST_LIB(iofilter_restore(d->f, data, size, 0));
 	regs_get(d->f, &id, 1, &got);
-	TEST_ASSERT(got == first, "%s of %s [%u]: was %#llx, then %#llx, restored as %#llx", reg->name, d->name, element, first, second,
+	/* What the VMM answers by itself is learnt anew. */
+	TEST_ASSERT(got == first || reg->flags & IOFILTER_REG_HOST, "%s of %s [%u]: was %#llx, then %#llx, restored as %#llx", reg->name, d->name, element, first, second,
 		    got);
 	free(data);
 }

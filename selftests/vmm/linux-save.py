@@ -20,7 +20,7 @@ from vmm import ROOT, VMM, check
 
 SAVED = 4
 AWAY = 8.0
-TROUBLE = r"BUG|Oops|WARNING|stall|lockup|watchdog: |ata.*(exception|failed|error)|I/O error"
+TROUBLE = r"BUG|Oops|WARNING|stall|soft lockup|hard LOCKUP|ata.*(exception|failed|error)|I/O error"
 
 
 class SavedGuest(Guest):
