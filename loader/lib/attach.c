@@ -182,11 +182,6 @@ void *iofilter_state(const struct iofilter *f)
 	return f->o.state;
 }
 
-struct map_alarm **attach_alarm(struct iofilter *f)
-{
-	return &f->alarm;
-}
-
 int iofilter_clock(struct iofilter *f, enum iofilter_clock_op op, __s64 value)
 {
 	return clock_change(f->o.device, f->o.state, op, value);
@@ -258,11 +253,6 @@ void iofilter_close(struct iofilter *f)
 	free(f);
 }
 
-static int not_attached(pid_t pid, const char *device)
-{
-	return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
-}
-
 int iofilter_detach(pid_t pid, const char *device, unsigned int drain_ms)
 {
 	struct found f;
@@ -271,7 +261,7 @@ int iofilter_detach(pid_t pid, const char *device, unsigned int drain_ms)
 	if (err < 0)
 		return err;
 	if (!err)
-		return not_attached(pid, device);
+		return find_none(pid, device);
 	err = drain_and_detach(f.link_fd, f.state_fd, drain_ms);
 	if (err < 0)
 		err = lib_fail(err, "detaching %s from VM %d: %s", device, pid, strerror(-err));
@@ -328,7 +318,7 @@ int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *o
 		return lib_fail(-EINVAL, "an update cannot move a device: detach it and attach it anew");
 	err = find_one(pid, device, &f);
 	if (err <= 0)
-		return err ?: not_attached(pid, device);
+		return err ?: find_none(pid, device);
 	copy = *opts;
 	if (f.state_fd >= 0)
 		info_from_state(&old, f.state_fd);

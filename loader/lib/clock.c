@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The clock of an attached filter, changed through the mapping of its state (iofilter/clockctl.h). */
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <iofilter/clockctl.h>
 #include "lib.h"
@@ -104,29 +103,16 @@ int clock_change(const struct device *d, void *state, enum iofilter_clock_op op,
 
 int iofilter_clock_set(pid_t pid, const char *device, enum iofilter_clock_op op, __s64 value)
 {
-	const struct device *d;
-	struct iofilter_head *head;
-	struct found f;
+	struct iofilter *f;
 	int err;
 
-	err = find_one(pid, device, &f);
-	if (err < 0)
+	err = iofilter_open(pid, device, &f);
+	if (err)
 		return err;
-	if (!err)
-		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
-	d = device_find(f.ops.name);
-	if (!d || !d->clock || f.state_fd < 0) {
-		find_release(&f);
-		return lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);
-	}
-	head = mmap(NULL, d->state_size, PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
-	find_release(&f);
-	if (head == MAP_FAILED)
-		return lib_fail(-errno, "mapping the state of %s: %s", device, strerror(errno));
-	if (head->magic != IOFILTER_STATE_MAGIC || head->version != d->version || head->size != d->state_size)
-		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
+	if (f->o.device && f->o.device->clock && f->o.state)
+		err = iofilter_clock(f, op, value);
 	else
-		err = clock_change(d, head, op, value);
-	munmap(head, d->state_size);
+		err = lib_fail(-EOPNOTSUPP, "%s of VM %d has no clock that is known here", device, pid);
+	iofilter_close(f);
 	return err;
 }

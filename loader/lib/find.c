@@ -130,6 +130,11 @@ static pid_t stats_pid(const struct stats_row *rows, int n, __u32 link_id)
 	return 0;
 }
 
+int find_none(pid_t pid, const char *device)
+{
+	return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
+}
+
 void find_release(struct found *f)
 {
 	close_fd(f->link_fd);

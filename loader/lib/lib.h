@@ -105,8 +105,6 @@ bool map_clock(void *state, unsigned int i, struct clock_ref *ref);
 /* map.c. Return: 0, -EALREADY, or -errno with a reason. */
 int map_clock_set(struct iofilter_map *m, enum iofilter_clock_op op, __s64 value);
 void map_alarm_end(struct iofilter *f);
-/* attach.c: what iofilter_alarm_fd() has made for @f, if anything. */
-struct map_alarm **attach_alarm(struct iofilter *f);
 
 /* object.c: programs and maps, loaded but not attached. */
 enum { OP_READ, OP_WRITE, OP_SAMPLE, OP_QUIESCE, NR_OPS };
@@ -156,7 +154,7 @@ struct iofilter {
 	__u32 link_id;
 	pid_t pid;
 	bool pinned;
-	struct map_alarm *alarm;
+	struct map_alarm *alarm; /* what iofilter_alarm_fd() has made; NULL: nothing */
 };
 
 /* find.c */
@@ -175,6 +173,8 @@ void head_unmap(struct iofilter_head *head);
 int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg);
 /* Return: 1 and *@f (to be released), or 0 if it is not attached. */
 int find_one(pid_t pid, const char *device, struct found *f);
+/* Say that it returned 0. Return: -ENOENT. */
+int find_none(pid_t pid, const char *device);
 void find_release(struct found *f);
 
 /* drain.c */

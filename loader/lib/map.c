@@ -2,7 +2,6 @@
 /* Maps by handle, or by pid and address. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <iofilter/mapctl.h>
 #include "lib.h"
 #include "map.h"
@@ -33,23 +32,15 @@ static int no_map(pid_t pid, __u64 addr)
 int iofilter_map_set(pid_t pid, __u64 addr, const struct iofilter_map_opts *change)
 {
 	char name[KVM_IOFILTER_NAME_LEN];
-	struct iofilter_map *m;
-	struct found f;
+	struct iofilter *f;
 	int err;
 
 	iofilter_map_name(addr, name);
-	err = find_one(pid, name, &f);
-	if (err <= 0)
-		return err ?: no_map(pid, addr);
-	m = f.state_fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED, f.state_fd, 0);
-	find_release(&f);
-	if (m == MAP_FAILED)
-		return lib_fail(-ENOMEM, "the state of %s cannot be mapped", name);
-	if (m->head.magic != IOFILTER_STATE_MAGIC || m->head.version != IOFILTER_MAP_VERSION || m->head.size != sizeof(*m))
-		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", name, pid);
-	else
-		err = map_change(m, change);
-	munmap(m, sizeof(*m));
+	err = iofilter_open(pid, name, &f);
+	if (err)
+		return err == -ENOENT ? no_map(pid, addr) : err;
+	err = iofilter_map(f, change);
+	iofilter_close(f);
 	return err;
 }
 
@@ -96,42 +87,37 @@ int map_clock_set(struct iofilter_map *m, enum iofilter_clock_op op, __s64 value
 
 int iofilter_alarm_fd(struct iofilter *f)
 {
-	struct map_alarm **a = attach_alarm(f);
 	struct iofilter_map *m = map_of(f);
 
 	if (!m)
 		return -1;
-	if (*a)
-		return (*a)->fd;
-	*a = calloc(1, sizeof(**a));
-	if (!*a) {
+	if (f->alarm)
+		return f->alarm->fd;
+	f->alarm = calloc(1, sizeof(*f->alarm));
+	if (!f->alarm) {
 		lib_fail(-ENOMEM, "out of memory");
 		return -1;
 	}
-	if (!map_alarm_open(m, *a))
-		return (*a)->fd;
-	free(*a);
-	*a = NULL;
+	if (!map_alarm_open(m, f->alarm))
+		return f->alarm->fd;
+	free(f->alarm);
+	f->alarm = NULL;
 	return -1;
 }
 
 int iofilter_alarm_read(struct iofilter *f, __u64 *alarms)
 {
-	struct map_alarm **a = attach_alarm(f);
-
 	*alarms = 0;
-	if (!*a)
+	if (!f->alarm)
 		return lib_fail(-EBADF, "nobody has asked for %s's alarm: iofilter_alarm_fd()", iofilter_device(f));
-	return map_alarm_read((struct iofilter_map *)iofilter_state(f), *a, alarms);
+	return map_alarm_read((struct iofilter_map *)iofilter_state(f), f->alarm, alarms);
 }
 
 void map_alarm_end(struct iofilter *f)
 {
-	struct map_alarm **a = attach_alarm(f);
-
-	if (!*a)
+	if (!f->alarm)
 		return;
-	map_alarm_close((struct iofilter_map *)iofilter_state(f), *a);
-	free(*a);
-	*a = NULL;
+	map_alarm_close((struct iofilter_map *)iofilter_state(f), f->alarm);
+	free(f->alarm);
+	f->alarm = NULL;
 }

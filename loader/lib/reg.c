@@ -262,17 +262,13 @@ int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned
 int reg_changed(const struct device *d, void *state, __u64 *ids)
 {
 	__u64 words[IOFILTER_REG_CHANGED_MAX / 64];
-	int i, bits, n = 0;
 	__u32 bit, e;
+	int n = 0;
 	size_t j;
 
 	if (!d->regs->changed)
 		return lib_fail(-EOPNOTSUPP, "%s has no registers whose changes are told", d->name);
-	bits = 64 * d->regs->changed(state, words);
-	for (i = 0; i < bits / 64; i++)
-		if (words[i])
-			break;
-	if (i == bits / 64)
+	if (!d->regs->changed(state, words))
 		return 0;
 	for (j = 0; j < d->regs->nr; j++) {
 		const struct reg_row *row = &d->regs->rows[j];
@@ -286,10 +282,9 @@ int reg_changed(const struct device *d, void *state, __u64 *ids)
 	return n;
 }
 
-/* Of maps there may be many, each with its address in its name. */
 static const struct device *known(const char *device)
 {
-	const struct device *d = device_find(!strncmp(device, "map-", 4) || !strncmp(device, "m-", 2) ? "map" : device);
+	const struct device *d = device_find(device);
 
 	if (!d)
 		device_unknown(device);

@@ -59,7 +59,7 @@ struct reg_set {
 	void (*break_lock)(void *state);
 	/* A number that is another one if something changed that @enter does not keep from changing; NULL: there is nothing. */
 	__u64 (*generation)(const void *state);
-	/* Words of bits of the registers that have changed, which are taken; NULL: there are none. At most IOFILTER_REG_CHANGED_MAX / 64. Return: how many words. */
+	/* Take the bits of the registers that have changed: IOFILTER_REG_CHANGED_MAX of them; NULL: there are none. Return: whether there are any. */
 	int (*changed)(void *state, __u64 *words);
 	/* Inside enter and leave: all registers were put back. Make of them what holds in this run. */
 	void (*restored)(void *state, const struct reg_ctx *ctx);

@@ -204,8 +204,9 @@ static void restored(void *state, const struct reg_ctx *ctx)
 
 static int changed(void *state, __u64 *words)
 {
-	iofilter_table_changed(state, words);
-	return TABLE_NR_HOT;
+	_Static_assert(TABLE_NR_HOT * 64 == IOFILTER_REG_CHANGED_MAX, "all of its words");
+
+	return iofilter_table_changed(state, words);
 }
 
 const struct reg_set table_regs = {

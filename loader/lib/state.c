@@ -17,7 +17,7 @@ int iofilter_open(pid_t pid, const char *device, struct iofilter **out)
 	if (err < 0)
 		return err;
 	if (!err)
-		return lib_fail(-ENOENT, "%s is not attached to VM %d ('iofilter status' shows what is)", device, pid);
+		return find_none(pid, device);
 	f = calloc(1, sizeof(*f));
 	if (!f) {
 		find_release(&found);
@@ -28,6 +28,8 @@ int iofilter_open(pid_t pid, const char *device, struct iofilter **out)
 	f->link_id = found.link_id;
 	f->pid = pid;
 	err = found.state_fd < 0 ? 0 : state_map(&f->o);
+	if (err && f->o.device)
+		err = lib_fail(-EPROTO, "%s of VM %d was built with another layout of its state", device, pid);
 	if (err) {
 		iofilter_close(f);
 		return err;
