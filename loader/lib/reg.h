@@ -167,7 +167,34 @@ bool reg_fits(const struct reg_row *row, const void *buf);
 typedef void (*reg_fn)(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg);
 int reg_step(const struct device *d, void *state, bool change, reg_fn fn, void *arg);
 
-/* saved.c: as iofilter_save() and iofilter_restore(), and whether a restore would be refused. */
+/*
+ * saved.c: what every saved form begins with. Little-endian.
+ */
+struct saved_head {
+	__u64 magic;
+	__u32 version; /* of this format */
+	__u32 count;   /* of what follows */
+	__u64 size;    /* of all, this included */
+	__u32 crc;     /* CRC-32 of all, with 0 here */
+	__u32 extra;
+};
+
+_Static_assert(sizeof(struct saved_head) == 32, "stands in files");
+
+/* What is in it is padded so. */
+static inline size_t saved_padded(size_t size)
+{
+	return (size + 7) & ~7ULL;
+}
+
+/* Write the head, with numbers of the host, and the checksum, in front of what follows it in @data already. */
+void saved_seal(void *data, const struct saved_head *h);
+/*
+ * Is it whole, and of this kind (@magic, @version; @what, for people)? Return: 0 and *@h, with numbers of the host; -EBADMSG, -EPROTO.
+ */
+int saved_open(const void *data, size_t size, __u64 magic, __u32 version, const char *what, struct saved_head *h);
+
+/* As iofilter_save() and iofilter_restore(), and whether a restore would be refused. */
 int saved_make(const struct device *d, void *state, void **data, size_t *size);
 int saved_check(const struct device *d, const void *state, const void *data, size_t size, unsigned int flags);
 int saved_apply(const struct device *d, void *state, const void *data, size_t size, unsigned int flags);

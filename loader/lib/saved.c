@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * A filter's registers as bytes: struct saved_head, then for each register its id and its value, padded to 8 bytes. Little-endian. An id never
+ * A filter's registers as bytes: struct saved_filter, then for each register its id and its value, padded to 8 bytes. Little-endian. An id never
  * changes its meaning, so a file of an older version is read as it is, and registers that it does not have stay as they are.
  */
 #include <endian.h>
@@ -14,23 +14,14 @@
 #define SAVED_VERSION 1
 #define SAVED_MAX     (16 << 20)
 
-struct saved_head {
-	__u64 magic;
-	__u32 version; /* of this format */
-	__u32 records;
-	__u64 size;    /* of all, this included */
-	__u32 crc;     /* CRC-32 of all, with 0 here */
-	__u32 layout;  /* version of the device's state: for people */
+/* A filter's head goes on so. */
+struct saved_filter {
+	struct saved_head head; /* count: registers; extra: the version of the device's state, for people */
 	char device[KVM_IOFILTER_NAME_LEN];
 	__u64 saved_at; /* CLOCK_REALTIME, s */
 };
 
-_Static_assert(sizeof(struct saved_head) == 56, "stands in files");
-
-static size_t padded(__u32 size)
-{
-	return (size + 7) & ~7U;
-}
+_Static_assert(sizeof(struct saved_filter) == 56, "stands in files");
 
 static __u32 checksum(const void *data, size_t size)
 {
@@ -39,6 +30,46 @@ static __u32 checksum(const void *data, size_t size)
 	memcpy(&h, data, sizeof(h));
 	h.crc = 0;
 	return crc32(crc32(0, (const void *)&h, sizeof(h)), (const unsigned char *)data + sizeof(h), size - sizeof(h));
+}
+
+void saved_seal(void *data, const struct saved_head *h)
+{
+	struct saved_head to = {
+		.magic = htole64(h->magic),
+		.version = htole32(h->version),
+		.count = htole32(h->count),
+		.size = htole64(h->size),
+		.extra = htole32(h->extra),
+	};
+
+	memcpy(data, &to, sizeof(to));
+	to.crc = htole32(checksum(data, h->size));
+	memcpy(data, &to, sizeof(to));
+}
+
+int saved_open(const void *data, size_t size, __u64 magic, __u32 version, const char *what, struct saved_head *h)
+{
+	struct saved_head from = {};
+
+	if (size >= sizeof(from))
+		memcpy(&from, data, sizeof(from));
+	*h = (struct saved_head){
+		.magic = le64toh(from.magic),
+		.version = le32toh(from.version),
+		.count = le32toh(from.count),
+		.size = le64toh(from.size),
+		.crc = le32toh(from.crc),
+		.extra = le32toh(from.extra),
+	};
+	if (h->magic != magic)
+		return lib_fail(-EBADMSG, "this is no saved state%s, or not all of it", what);
+	if (h->size != size)
+		return lib_fail(-EBADMSG, "the saved state has %zu bytes of %llu", size, (unsigned long long)h->size);
+	if (checksum(data, size) != h->crc)
+		return lib_fail(-EBADMSG, "the saved state is damaged: its checksum does not fit");
+	if (h->version != version)
+		return lib_fail(-EPROTO, "the saved state has version %u, this library knows %u: use a newer one", h->version, version);
+	return 0;
 }
 
 /* A number of up to 8 bytes between its host form and the file's; more are bytes. Its own inverse. */
@@ -56,10 +87,10 @@ static void to_file_order(char *buf, __u32 size)
 
 static size_t room(const struct device *d)
 {
-	size_t i, size = sizeof(struct saved_head);
+	size_t i, size = sizeof(struct saved_filter);
 
 	for (i = 0; i < d->regs->nr; i++)
-		size += d->regs->rows[i].elements * (8 + padded(d->regs->rows[i].size));
+		size += d->regs->rows[i].elements * (8 + saved_padded(d->regs->rows[i].size));
 	return size;
 }
 
@@ -92,10 +123,10 @@ static void make_records(const struct device *d, void *state, const struct reg_c
 		for (e = 0; e < n; e++) {
 			id = htole64(reg_id(d, row, e));
 			memcpy(to, &id, 8);
-			memset(to + 8, 0, padded(row->size));
+			memset(to + 8, 0, saved_padded(row->size));
 			reg_read(row, state, e, to + 8, ctx);
 			to_file_order(to + 8, row->size);
-			to += 8 + padded(row->size);
+			to += 8 + saved_padded(row->size);
 			m->records++;
 		}
 	}
@@ -104,10 +135,10 @@ static void make_records(const struct device *d, void *state, const struct reg_c
 
 int saved_make(const struct device *d, void *state, void **out, size_t *size)
 {
-	struct saved_head h = { .magic = htole64(SAVED_MAGIC), .version = htole32(SAVED_VERSION), .layout = htole32(d->version) };
+	struct saved_filter f = { .saved_at = htole64(time(NULL)) };
 	size_t max = room(d);
 	char *data = malloc(max);
-	struct make m = { .data = data + sizeof(h) };
+	struct make m = { .data = data + sizeof(f) };
 	int err;
 
 	if (!data)
@@ -119,14 +150,16 @@ int saved_make(const struct device *d, void *state, void **out, size_t *size)
 		free(data);
 		return err;
 	}
-	*size = sizeof(h) + m.size;
-	memcpy(h.device, d->name, strlen(d->name));
-	h.records = htole32(m.records);
-	h.size = htole64(*size);
-	h.saved_at = htole64(time(NULL));
-	memcpy(data, &h, sizeof(h));
-	h.crc = htole32(checksum(data, *size));
-	memcpy(data, &h, sizeof(h));
+	*size = sizeof(f) + m.size;
+	memcpy(f.device, d->name, strlen(d->name));
+	memcpy(data, &f, sizeof(f));
+	saved_seal(data, &(struct saved_head){
+		.magic = SAVED_MAGIC,
+		.version = SAVED_VERSION,
+		.count = m.records,
+		.size = *size,
+		.extra = d->version,
+	});
 	*out = data;
 	return 0;
 }
@@ -141,23 +174,24 @@ static const char *next_record(const char *at, const char *end, __u64 *id, const
 	memcpy(id, at, 8);
 	*id = le64toh(*id);
 	*value = at + 8;
-	return left - 8 < padded(IOFILTER_REG_SIZE(*id)) ? NULL : at + 8 + padded(IOFILTER_REG_SIZE(*id));
+	return left - 8 < saved_padded(IOFILTER_REG_SIZE(*id)) ? NULL : at + 8 + saved_padded(IOFILTER_REG_SIZE(*id));
 }
 
 static int check_head(const struct device *d, const void *data, size_t size, struct saved_head *h)
 {
-	if (size >= sizeof(*h))
-		memcpy(h, data, sizeof(*h));
-	if (size < sizeof(*h) || le64toh(h->magic) != SAVED_MAGIC)
-		return lib_fail(-EBADMSG, "this is no saved state of a filter, or not all of it");
-	if (le64toh(h->size) != size || size > SAVED_MAX)
-		return lib_fail(-EBADMSG, "the saved state has %zu bytes of %llu", size, (unsigned long long)le64toh(h->size));
-	if (checksum(data, size) != le32toh(h->crc))
-		return lib_fail(-EBADMSG, "the saved state is damaged: its checksum does not fit");
-	if (le32toh(h->version) != SAVED_VERSION)
-		return lib_fail(-EPROTO, "the saved state has version %u, this library knows %u: use a newer one", le32toh(h->version), SAVED_VERSION);
-	if (strncmp(h->device, d->name, sizeof(h->device)))
-		return lib_fail(-EINVAL, "this is the state of a filter for %.16s, not for %s", h->device, d->name);
+	struct saved_filter f;
+	int err;
+
+	if (size > SAVED_MAX)
+		return lib_fail(-EBADMSG, "a saved state of %zu bytes: that is none of a filter", size);
+	err = saved_open(data, size, SAVED_MAGIC, SAVED_VERSION, " of a filter", h);
+	if (!err && size < sizeof(f))
+		err = lib_fail(-EBADMSG, "this is no saved state of a filter, or not all of it");
+	if (err)
+		return err;
+	memcpy(&f, data, sizeof(f));
+	if (strncmp(f.device, d->name, sizeof(f.device)))
+		return lib_fail(-EINVAL, "this is the state of a filter for %.16s, not for %s", f.device, d->name);
 	return 0;
 }
 
@@ -195,7 +229,7 @@ static int check_record(const struct device *d, const void *state, __u64 id, con
 
 int saved_check(const struct device *d, const void *state, const void *data, size_t size, unsigned int flags)
 {
-	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_head), *value;
+	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_filter), *value;
 	__u32 records, place, last = 0;
 	struct saved_head h;
 	__u64 id;
@@ -213,7 +247,7 @@ int saved_check(const struct device *d, const void *state, const void *data, siz
 		last = place;
 		err = check_record(d, state, id, value, flags);
 	}
-	if (!err && (!at || records != le32toh(h.records)))
+	if (!err && (!at || records != h.count))
 		err = lib_fail(-EBADMSG, "the saved state has not the registers that it says");
 	return err;
 }
@@ -247,7 +281,7 @@ static void apply_records(const struct device *d, void *state, const struct reg_
 
 int saved_apply(const struct device *d, void *state, const void *data, size_t size, unsigned int flags)
 {
-	struct apply a = { .at = (const char *)data + sizeof(struct saved_head), .end = (const char *)data + size };
+	struct apply a = { .at = (const char *)data + sizeof(struct saved_filter), .end = (const char *)data + size };
 	int err = saved_check(d, state, data, size, flags);
 
 	return err ?: reg_step(d, state, true, apply_records, &a);

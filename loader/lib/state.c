@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <zlib.h>
 #include "reg.h"
 
 int iofilter_open(pid_t pid, const char *device, struct iofilter **out)
@@ -83,36 +82,18 @@ int iofilter_restore(struct iofilter *f, const void *data, size_t size, unsigned
 	return d ? saved_apply(d, f->o.state, data, size, flags) : -EOPNOTSUPP;
 }
 
-/* --- several filters: struct vm_head, then for each struct vm_part and its state, padded to 8 bytes. Little-endian. --- */
+/* --- several filters: struct saved_head, which counts them, then for each struct vm_part and its state, padded. --- */
 
 #define VM_MAGIC   0x6d56646576615366ULL /* "fSavedVm" */
 #define VM_VERSION 1
 #define VM_PARTS   64
-
-struct vm_head {
-	__u64 magic;
-	__u32 version;
-	__u32 parts;
-	__u64 size; /* of all */
-	__u32 crc;  /* CRC-32 of all, with 0 here */
-	__u32 pad;
-};
 
 struct vm_part {
 	char name[KVM_IOFILTER_NAME_LEN]; /* as it is attached */
 	__u64 size;
 };
 
-_Static_assert(sizeof(struct vm_head) == 32 && sizeof(struct vm_part) == 24, "stand in files");
-
-static __u32 checksum(const void *data, size_t size)
-{
-	struct vm_head h;
-
-	memcpy(&h, data, sizeof(h));
-	h.crc = 0;
-	return crc32(crc32(0, (const void *)&h, sizeof(h)), (const unsigned char *)data + sizeof(h), size - sizeof(h));
-}
+_Static_assert(sizeof(struct vm_part) == 24, "stands in files");
 
 struct names {
 	char name[VM_PARTS][KVM_IOFILTER_NAME_LEN];
@@ -159,7 +140,7 @@ static int add_part(pid_t pid, const char *name, char **data, size_t *size)
 	iofilter_close(f);
 	if (err)
 		return err;
-	room = sizeof(part) + ((len + 7) & ~7ULL);
+	room = sizeof(part) + saved_padded(len);
 	more = realloc(*data, *size + room);
 	if (!more) {
 		free(state);
@@ -178,7 +159,6 @@ static int add_part(pid_t pid, const char *name, char **data, size_t *size)
 
 int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *size)
 {
-	struct vm_head h = { .magic = htole64(VM_MAGIC), .version = htole32(VM_VERSION) };
 	struct names names;
 	char *data = NULL;
 	int i, err;
@@ -186,8 +166,8 @@ int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *
 	err = choose(pid, devices, &names);
 	if (err)
 		return err;
-	*size = sizeof(h);
-	data = calloc(1, sizeof(h));
+	*size = sizeof(struct saved_head);
+	data = calloc(1, *size);
 	if (!data)
 		return lib_fail(-ENOMEM, "out of memory");
 	for (i = 0; !err && i < names.n; i++)
@@ -196,30 +176,9 @@ int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *
 		free(data);
 		return err;
 	}
-	h.parts = htole32(names.n);
-	h.size = htole64(*size);
-	memcpy(data, &h, sizeof(h));
-	h.crc = htole32(checksum(data, *size));
-	memcpy(data, &h, sizeof(h));
+	saved_seal(data, &(struct saved_head){ .magic = VM_MAGIC, .version = VM_VERSION, .count = names.n, .size = *size });
 	*out = data;
 	return names.n;
-}
-
-static int check_head(const void *data, size_t size, struct vm_head *h)
-{
-	if (size >= sizeof(*h))
-		memcpy(h, data, sizeof(*h));
-	if (size < sizeof(*h) || le64toh(h->magic) != VM_MAGIC)
-		return lib_fail(-EBADMSG, "this is no saved state, or not all of it");
-	if (le64toh(h->size) != size)
-		return lib_fail(-EBADMSG, "the saved state has %zu bytes of %llu", size, (unsigned long long)le64toh(h->size));
-	if (checksum(data, size) != le32toh(h->crc))
-		return lib_fail(-EBADMSG, "the saved state is damaged: its checksum does not fit");
-	if (le32toh(h->version) != VM_VERSION)
-		return lib_fail(-EPROTO, "the saved state has version %u, this library knows %u: use a newer one", le32toh(h->version), VM_VERSION);
-	if (!h->parts || le32toh(h->parts) > VM_PARTS)
-		return lib_fail(-EBADMSG, "the saved state has %u filters", le32toh(h->parts));
-	return 0;
 }
 
 struct part {
@@ -231,18 +190,19 @@ struct part {
 static int open_part(pid_t pid, const char **at, const char *end, struct part *p, unsigned int flags)
 {
 	const struct device *d;
+	size_t left = end - *at;
 	struct vm_part part;
 	int err;
 
-	if ((size_t)(end - *at) < sizeof(part))
+	if (left >= sizeof(part))
+		memcpy(&part, *at, sizeof(part));
+	/* The first of the two, lest the second is no number any more. */
+	if (left < sizeof(part) || le64toh(part.size) > left || saved_padded(le64toh(part.size)) > left - sizeof(part))
 		return lib_fail(-EBADMSG, "the saved state ends too early");
-	memcpy(&part, *at, sizeof(part));
 	part.name[sizeof(part.name) - 1] = '\0';
 	p->data = *at + sizeof(part);
 	p->size = le64toh(part.size);
-	if (p->size > (size_t)(end - *at) - sizeof(part) || ((p->size + 7) & ~7ULL) > (size_t)(end - *at) - sizeof(part))
-		return lib_fail(-EBADMSG, "the saved state ends too early");
-	*at += sizeof(part) + ((p->size + 7) & ~7ULL);
+	*at += sizeof(part) + saved_padded(p->size);
 	err = iofilter_open(pid, part.name, &p->f);
 	if (err)
 		return err;
@@ -252,15 +212,17 @@ static int open_part(pid_t pid, const char **at, const char *end, struct part *p
 
 int iofilter_restore_vm(pid_t pid, const void *data, size_t size, unsigned int flags)
 {
-	const char *at = (const char *)data + sizeof(struct vm_head), *end = (const char *)data + size;
+	const char *at = (const char *)data + sizeof(struct saved_head), *end = (const char *)data + size;
 	struct part parts[VM_PARTS] = {};
-	struct vm_head h;
+	struct saved_head h;
 	int i, n = 0, err;
 
-	err = check_head(data, size, &h);
+	err = saved_open(data, size, VM_MAGIC, VM_VERSION, "", &h);
+	if (!err && (!h.count || h.count > VM_PARTS))
+		err = lib_fail(-EBADMSG, "the saved state has %u filters", h.count);
 	if (err)
 		return err;
-	for (; !err && n < (int)le32toh(h.parts); n++)
+	for (; !err && n < (int)h.count; n++)
 		err = open_part(pid, &at, end, &parts[n], flags);
 	if (!err && at != end)
 		err = lib_fail(-EBADMSG, "the saved state goes on behind its end");
