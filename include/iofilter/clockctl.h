@@ -28,6 +28,16 @@ static inline void iofilter_clockctl_end(struct iofilter_clock *clk)
 	__sync_lock_test_and_set(&clk->writer, 0);
 }
 
+/* Inside begin and end, all that follow to the next line. */
+
+static inline void iofilter_clockctl_forget_bounds(struct iofilter_clock *clk)
+{
+	clk->high = 0;
+	clk->floor = 0;
+	clk->matches = 0;
+	clk->bounded = 0;
+}
+
 /* What was answered by the clock as it was says nothing about what it is now. */
 static inline void iofilter_clockctl_forget(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus)
 {
@@ -35,11 +45,45 @@ static inline void iofilter_clockctl_forget(struct iofilter_clock *clk, struct i
 
 	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
 		iofilter_store(vcpus[i].last, 0);
-	clk->high = 0;
-	clk->floor = 0;
-	clk->matches = 0;
-	clk->bounded = 0;
+	iofilter_clockctl_forget_bounds(clk);
 }
+
+/* From @now on it is its owner's, and shows CLOCK_MONOTONIC + @offset. */
+static inline void iofilter_clockctl_owned(struct iofilter_clock *clk, __u64 now, __s64 offset)
+{
+	iofilter_clockctl_forget_bounds(clk);
+	clk->lo = clk->hi = offset;
+	clk->mask = iofilter_width_mask(clk->width);
+	clk->second = (now + offset) / IOFILTER_NSEC_PER_SEC;
+	clk->settled_at = 0;
+	clk->proven_at = now + (1ULL << 62); /* never expires */
+	clk->since = now;
+	clk->proof = IOFILTER_PROVEN;
+	clk->fuse = IOFILTER_FUSE_OK;
+	clk->mode = IOFILTER_CLOCK_OWNED;
+}
+
+/* It stands at @virt. */
+static inline void iofilter_clockctl_stopped(struct iofilter_clock *clk, __u64 virt)
+{
+	clk->mask = iofilter_width_mask(clk->width);
+	clk->stopped = virt;
+	clk->second = virt / IOFILTER_NSEC_PER_SEC;
+	clk->mode = IOFILTER_CLOCK_STOPPED;
+}
+
+/* Only answers of the VMM after @now prove it. */
+static inline void iofilter_clockctl_unproven(struct iofilter_clock *clk, __u64 now)
+{
+	if (clk->proof == IOFILTER_PROVEN)
+		clk->proof = IOFILTER_UNPROVEN;
+	clk->settled_at = 0;
+	clk->proven_at = 0;
+	clk->need = now;
+	clk->sign_at = now; /* the clock may well have moved meanwhile */
+}
+
+/* ---- */
 
 /*
  * The VMM owns the clock: it shows CLOCK_MONOTONIC + @offset ns, exactly and from now on. @now: CLOCK_MONOTONIC, ns.
@@ -57,15 +101,7 @@ static inline int iofilter_clock_own(struct iofilter_clock *clk, struct iofilter
 	if (err)
 		return err;
 	iofilter_clockctl_forget(clk, vcpus);
-	clk->lo = clk->hi = offset;
-	clk->mask = iofilter_width_mask(clk->width);
-	clk->second = (now + offset) / IOFILTER_NSEC_PER_SEC;
-	clk->settled_at = 0;
-	clk->proven_at = now + (1ULL << 62); /* never expires */
-	clk->since = now;
-	clk->proof = IOFILTER_PROVEN;
-	clk->fuse = IOFILTER_FUSE_OK;
-	clk->mode = IOFILTER_CLOCK_OWNED;
+	iofilter_clockctl_owned(clk, now, offset);
 	clk->ready = 1;
 	iofilter_clockctl_end(clk);
 	return 0;
@@ -85,10 +121,7 @@ static inline int iofilter_clock_stop(struct iofilter_clock *clk, __u64 virt)
 	err = iofilter_clockctl_begin(clk);
 	if (err)
 		return err;
-	clk->mask = iofilter_width_mask(clk->width);
-	clk->stopped = virt;
-	clk->second = virt / IOFILTER_NSEC_PER_SEC;
-	clk->mode = IOFILTER_CLOCK_STOPPED;
+	iofilter_clockctl_stopped(clk, virt);
 	iofilter_clockctl_end(clk);
 	return 0;
 }
@@ -113,12 +146,7 @@ static inline int iofilter_clock_prove(struct iofilter_clock *clk, struct iofilt
 	if (err)
 		return err;
 	iofilter_clockctl_forget(clk, vcpus);
-	if (clk->proof == IOFILTER_PROVEN)
-		clk->proof = IOFILTER_UNPROVEN;
-	clk->settled_at = 0;
-	clk->proven_at = 0;
-	clk->need = now;
-	clk->sign_at = now; /* the clock may well have moved meanwhile */
+	iofilter_clockctl_unproven(clk, now);
 	clk->mode = IOFILTER_CLOCK_PROVE;
 	iofilter_clockctl_end(clk);
 	return 0;

@@ -44,6 +44,15 @@ static __u64 number(const struct reg_row *row, const void *buf)
 	return val;
 }
 
+__u32 reg_not_zero(const struct reg_row *row, const void *state)
+{
+	__u32 n = row->elements;
+
+	while (n && !number(row, (const char *)state + row->off + (size_t)(n - 1) * row->stride))
+		n--;
+	return n;
+}
+
 bool reg_fits(const struct reg_row *row, const void *buf)
 {
 	return !row->max || row->size > 8 || number(row, buf) <= row->max;

@@ -45,7 +45,7 @@ struct reg_row {
 	/* Its bit (that of element 0) in what @changed of the set gives, + 1; 0: it has none. */
 	__u16 hot;
 	/* How many elements of a large array mean something; NULL: all. */
-	__u32 (*used)(const void *state);
+	__u32 (*used)(const struct reg_row *row, const void *state);
 };
 
 /* A device's registers, and its own protocol around changing several of them in one step to the guest. */
@@ -124,21 +124,21 @@ void reg_clock_fuse_set(const struct reg_at *at, __u64 val);
 	REG_CLK((n) + 0x27, REG_N, pre, "delays", type, array, delays, 0, "reads that were delayed"),                               \
 	REG_CLK((n) + 0x28, REG_N, pre, "delay_total", type, array, delay_total, 0, "ns, of all of them")
 
-/* Its fuse, and, where a VMM can own it (or else where the guest's own sequences need it), what it shows. */
-#define REG_CLOCK_TIME(n, f, pre, type, array)                                                                                       \
-	{ .nr = (n) + 0x01, .size = 8, .flags = (f), .name = pre "time", .off = offsetof(type, array[0].clock),                      \
-	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]),           \
-	  .max = 1ULL << 62, .get = reg_clock_time, .set = reg_clock_time_set, .meaning = "ns that it shows at this moment" }
+/* One that is computed from the whole clock. */
+#define REG_CLOCK_OF(n, sz, f, nm, type, array, m, fn, text)                                                                          \
+	{ .nr = (n), .size = (sz), .flags = (f), .name = (nm), .off = offsetof(type, array[0].clock),                                  \
+	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]),             \
+	  .max = (m), .get = fn, .set = fn##_set, .meaning = (text) }
+
+/* Its fuse, and, where a VMM can own it, who does and what it shows. */
 #define REG_CLOCK_MODE(n, pre, type, array)                                                                                          \
-	{ .nr = (n) + 0x00, .size = 4, .flags = REG_G | REG_W, .name = pre "mode", .off = offsetof(type, array[0].clock),            \
-	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]),           \
-	  .max = IOFILTER_CLOCK_STOPPED, .get = reg_clock_mode, .set = reg_clock_mode_set,                                          \
-	  .meaning = "0 proven from the VMM's answers, 1 held, 2 owned by the VMM, 3 owned and stopped" }
+	REG_CLOCK_OF((n) + 0x00, 4, REG_G | REG_W, pre "mode", type, array, IOFILTER_CLOCK_STOPPED, reg_clock_mode,                   \
+		     "0 proven from the VMM's answers, 1 held, 2 owned by the VMM, 3 owned and stopped")
+#define REG_CLOCK_TIME(n, pre, type, array)                                                                                          \
+	REG_CLOCK_OF((n) + 0x01, 8, REG_G | REG_W, pre "time", type, array, 1ULL << 62, reg_clock_time, "ns that it shows at this moment")
 #define REG_CLOCK_FUSE(n, pre, type, array)                                                                                          \
-	{ .nr = (n) + 0x02, .size = 4, .flags = REG_S | REG_W, .name = pre "fuse", .off = offsetof(type, array[0].clock),            \
-	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]),           \
-	  .max = IOFILTER_FUSE_VANISHED, .get = reg_clock_fuse, .set = reg_clock_fuse_set,                                          \
-	  .meaning = "0 whole; 1 wrong model, 2 moved too often, 3 answers without shape" }
+	REG_CLOCK_OF((n) + 0x02, 4, REG_S | REG_W, pre "fuse", type, array, IOFILTER_FUSE_VANISHED, reg_clock_fuse,                   \
+		     "0 whole; 1 wrong model, 2 moved too often, 3 answers without shape")
 
 __u64 reg_clock_mode(const struct reg_at *at);
 __u64 reg_clock_fuse(const struct reg_at *at);
@@ -153,6 +153,8 @@ void reg_clock_restored(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus,
 int reg_get_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, void *buf, size_t size);
 int reg_changed(const struct device *d, void *state, __u64 *ids);
 int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, const void *buf, size_t size);
+/* As reg_row.used of an array of numbers: up to the last that is not 0. */
+__u32 reg_not_zero(const struct reg_row *row, const void *state);
 /* The row of @id, or NULL. */
 const struct reg_row *reg_row(const struct device *d, __u64 id);
 __u64 reg_id(const struct device *d, const struct reg_row *row, __u32 element);

@@ -37,30 +37,6 @@ void reg_clock_fuse_set(const struct reg_at *at, __u64 val)
 		clk->proof = IOFILTER_UNPROVEN;
 }
 
-/* As iofilter_clock_own(), inside of iofilter_clockctl_begin() and _end(). */
-static void own(struct iofilter_clock *clk, __u64 virt, const struct reg_ctx *ctx)
-{
-	clk->lo = clk->hi = virt - ctx->now;
-	clk->mask = iofilter_width_mask(clk->width);
-	clk->second = virt / IOFILTER_NSEC_PER_SEC;
-	clk->settled_at = 0;
-	clk->proven_at = ctx->now + (1ULL << 62);
-	clk->since = ctx->now;
-	clk->proof = IOFILTER_PROVEN;
-	clk->fuse = IOFILTER_FUSE_OK;
-	clk->high = clk->floor = 0;
-	clk->matches = clk->bounded = 0;
-	clk->mode = IOFILTER_CLOCK_OWNED;
-}
-
-static void stop(struct iofilter_clock *clk, __u64 virt)
-{
-	clk->mask = iofilter_width_mask(clk->width);
-	clk->second = virt / IOFILTER_NSEC_PER_SEC;
-	clk->stopped = virt;
-	clk->mode = IOFILTER_CLOCK_STOPPED;
-}
-
 void reg_clock_mode_set(const struct reg_at *at, __u64 val)
 {
 	struct iofilter_clock *clk = at->place;
@@ -69,17 +45,15 @@ void reg_clock_mode_set(const struct reg_at *at, __u64 val)
 
 	switch (val) {
 	case IOFILTER_CLOCK_OWNED:
-		own(clk, virt, ctx);
+		iofilter_clockctl_owned(clk, ctx->now, virt - ctx->now);
 		break;
 	case IOFILTER_CLOCK_STOPPED:
-		stop(clk, virt);
+		iofilter_clockctl_stopped(clk, virt);
 		break;
 	default:
 		if (clk->mode >= IOFILTER_CLOCK_OWNED) {
-			clk->bounded = clk->matches = 0;
-			clk->proven_at = clk->settled_at = 0;
-			if (clk->proof == IOFILTER_PROVEN)
-				clk->proof = IOFILTER_UNPROVEN;
+			iofilter_clockctl_forget_bounds(clk);
+			iofilter_clockctl_unproven(clk, ctx->now);
 		}
 		clk->need = clk->sign_at = ctx->now;
 		clk->mode = val;
@@ -93,9 +67,9 @@ void reg_clock_time_set(const struct reg_at *at, __u64 val)
 	const struct reg_ctx *ctx = at->ctx;
 
 	if (clk->mode == IOFILTER_CLOCK_STOPPED || (clk->mode == IOFILTER_CLOCK_HELD && !ctx->restoring))
-		stop(clk, val);
+		iofilter_clockctl_stopped(clk, val);
 	else if (clk->mode == IOFILTER_CLOCK_OWNED || !ctx->restoring)
-		own(clk, val, ctx);
+		iofilter_clockctl_owned(clk, ctx->now, val - ctx->now);
 }
 
 int reg_clock_enter(struct iofilter_clock *clk, bool change)
@@ -118,16 +92,8 @@ void reg_clock_leave(struct iofilter_clock *clk, bool change)
 
 void reg_clock_restored(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus, const struct reg_ctx *ctx)
 {
-	__u32 i;
-
-	for (i = 0; i < IOFILTER_MAX_VCPUS; i++)
-		iofilter_store(vcpus[i].last, 0);
-	clk->high = clk->floor = clk->caught_up = 0;
-	if (clk->mode >= IOFILTER_CLOCK_OWNED)
-		return;
-	clk->matches = clk->bounded = 0;
-	clk->proven_at = clk->settled_at = 0;
-	clk->need = clk->sign_at = ctx->now;
-	if (clk->proof == IOFILTER_PROVEN)
-		clk->proof = IOFILTER_UNPROVEN;
+	iofilter_clockctl_forget(clk, vcpus);
+	clk->caught_up = 0;
+	if (clk->mode < IOFILTER_CLOCK_OWNED)
+		iofilter_clockctl_unproven(clk, ctx->now);
 }

@@ -3,10 +3,11 @@
 #include <iofilter/hpet.h>
 #include "reg.h"
 
-static __u32 counter_vcpus(const void *state)
+static __u32 counter_vcpus(const struct reg_row *row, const void *state)
 {
 	const struct iofilter_counter *c = state;
 
+	(void)row;
 	return iofilter_load(c->clock.nr_vcpus);
 }
 
@@ -22,7 +23,7 @@ struct one_counter {
 	REG_AT(0x12, REG_C, "bus", struct iofilter_counter, bus, 0, "0 MMIO, 1 PIO"),                                        \
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_counter, verdicts, , 0, "accesses by what became of them"),      \
 	REG_CLOCK_MODE(0x20, "clock.", struct one_counter, each),                                                            \
-	REG_CLOCK_TIME(0x20, REG_G | REG_W, "clock.", struct one_counter, each),                                             \
+	REG_CLOCK_TIME(0x20, "clock.", struct one_counter, each),                                             \
 	REG_CLOCK_FUSE(0x20, "clock.", struct one_counter, each),                                                            \
 	REG_CLOCK_ROWS(0x20, "clock.", struct one_counter, each),                                                            \
 	REG_VCPU(0x50, REG_N, "vcpu[].answered", vcpus, answered, "reads"),                                                  \

@@ -12,21 +12,12 @@
 #define OWN(n, f, nm, member, m, text)	 REG_AT(n, f, "own." nm, struct iofilter_ide, own.member, m, text)
 #define DRIVE(n, nm, member, text)	 REG_EACH(n, REG_G | REG_W, "own.drive[]." nm, struct iofilter_ide, own.c.drives, .member, 0, text)
 
-static __u32 vcpus_used(const void *state)
-{
-	const struct iofilter_ide *ide = state;
-	__u32 i;
-
-	for (i = IOFILTER_MAX_VCPUS; i && !iofilter_load(ide->vcpus[i - 1].answered); i--)
-		;
-	return i;
-}
-
-static __u32 sectors_used(const void *state)
+static __u32 sectors_used(const struct reg_row *row, const void *state)
 {
 	const struct ide_own *o = &((const struct iofilter_ide *)state)->own;
 	__u32 there = iofilter_load(o->there);
 
+	(void)row;
 	if (!iofilter_load(o->given))
 		return 0;
 	return there < IDE_OWN_DATA ? (there + IDE_SECTOR - 1) / IDE_SECTOR : IDE_OWN_DATA / IDE_SECTOR;
@@ -71,7 +62,7 @@ static const struct reg_row rows[] = {
 	WATCH(0x43, REG_N, "suspicions", suspicions, "absences of a vCPU"),
 	WATCH(0x44, REG_N, "mismatches", mismatches, "answers that were not expected"),
 	{ .nr = 0x50, .size = 8, .flags = REG_N, .name = "vcpu[].answered", .off = offsetof(struct iofilter_ide, vcpus[0].answered),
-	  .stride = sizeof(struct ide_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = vcpus_used, .meaning = "reads" },
+	  .stride = sizeof(struct ide_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = reg_not_zero, .meaning = "reads" },
 	OWN(0x60, REG_SH, "cooperates", cooperates, 0, "the VMM gives and takes the channel"),
 	OWN(0x61, REG_G, "given", given, 1, "the channel is the filter's"),
 	OWN(0x62, REG_SH, "signals", signals, 0, "the filter raises the channel's interrupt"),

@@ -43,16 +43,6 @@ SET_MEMBER(armed)
 	  .off = offsetof(struct iofilter_map, sets[0].member), .elements = 1, .max = (m), .get = get_##member,              \
 	  .set = set_##member, .meaning = (text) }
 
-static __u32 vcpus_used(const void *state)
-{
-	const struct iofilter_map *m = state;
-	__u32 i;
-
-	for (i = IOFILTER_MAX_VCPUS; i && !iofilter_load(m->vcpus[i - 1].answered); i--)
-		;
-	return i;
-}
-
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_map, head),
 	MAP(0x10, REG_C, "addr", addr, "port or guest physical address"),
@@ -73,7 +63,7 @@ static const struct reg_row rows[] = {
 	SET(0x2a, REG_G | REG_W, armed, 1, "the one alarm has not come yet"),
 	SET(0x2b, REG_G, expired, 0, "alarms since the attach"),
 	{ .nr = 0x50, .size = 8, .flags = REG_N, .name = "vcpu[].answered", .off = offsetof(struct iofilter_map, vcpus[0].answered),
-	  .stride = sizeof(struct map_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = vcpus_used, .meaning = "reads" },
+	  .stride = sizeof(struct map_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = reg_not_zero, .meaning = "reads" },
 };
 
 static int enter(void *state, bool change)

@@ -125,13 +125,11 @@ static const struct reg_row rows[] = {
 	CHANNEL(0x62, REG_G | REG_W, "latch", latch, 0, "the latched count"),
 	CHANNEL(0x63, REG_G | REG_W, "status_latched", status_latched, 1, "a status is latched"),
 	CHANNEL(0x64, REG_G | REG_W, "status", status, 0, "the latched status"),
-	{ .nr = 0x71, .size = 8, .flags = REG_G, .name = "channel[].clock.time", .off = offsetof(struct iofilter_pit, channels[0].clock),
-	  .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, .get = channel_time, .set = channel_time_set,
-	  .meaning = "ns since the load, at this moment" },
+	REG_CLOCK_OF(0x71, 8, REG_G, "channel[].clock.time", struct iofilter_pit, channels, 0, channel_time,
+		     "ns since the load, at this moment"),
 	REG_CLOCK_FUSE(0x70, "channel[].clock.", struct iofilter_pit, channels),
-	{ .nr = 0x73, .size = 8, .flags = REG_G, .name = "channel[].clock.slack", .off = offsetof(struct iofilter_pit, channels[0].clock),
-	  .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, .max = SLACK_UNKNOWN, .get = channel_slack,
-	  .set = channel_slack_set, .meaning = "ns that it may be more; 1 << 62: nothing is known of it" },
+	REG_CLOCK_OF(0x73, 8, REG_G, "channel[].clock.slack", struct iofilter_pit, channels, SLACK_UNKNOWN, channel_slack,
+		     "ns that it may be more; 1 << 62: nothing is known of it"),
 	REG_CLOCK_ROWS(0x70, "channel[].clock.", struct iofilter_pit, channels),
 };
 

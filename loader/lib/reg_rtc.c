@@ -49,16 +49,6 @@ static void cell_set(const struct reg_at *at, __u64 val)
 	iofilter_store(c->at, at->ctx->now);
 }
 
-static __u32 vcpus_used(const void *state)
-{
-	const struct iofilter_rtc *r = state;
-	__u32 i;
-
-	for (i = IOFILTER_MAX_VCPUS; i && !iofilter_load(r->vcpus[i - 1].answered); i--)
-		;
-	return i;
-}
-
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_rtc, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_rtc, verdicts, , 0, "accesses by what became of them"),
@@ -96,7 +86,7 @@ static const struct reg_row rows[] = {
 	RTC(0x48, REG_SH, "time.year", time.year, 0, "as the register"),
 	RTC(0x49, REG_SH, "time.century", time.century, 0, "as the register"),
 	{ .nr = 0x50, .size = 8, .flags = REG_N, .name = "vcpu[].answered", .off = offsetof(struct iofilter_rtc, vcpus[0].answered),
-	  .stride = sizeof(struct rtc_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = vcpus_used, .meaning = "reads" },
+	  .stride = sizeof(struct rtc_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = reg_not_zero, .meaning = "reads" },
 };
 
 /* Nothing is locked. A guest's write that is under way meanwhile voids what is set when it is done. */

@@ -10,12 +10,13 @@
 #define TABLE(n, f, nm, member, m, text)	REG_AT(n, f, nm, struct iofilter_table, member, m, text)
 #define TABLES(n, f, nm, array, member, m, text) REG_EACH(n, f, nm, struct iofilter_table, array, member, m, text)
 
-#define USED(name, expr)                                        \
-	static __u32 name##_used(const void *state)              \
-	{                                                        \
-		const struct iofilter_table *t = state;          \
-								 \
-		return expr;                                     \
+#define USED(name, expr)                                                       \
+	static __u32 name##_used(const struct reg_row *row, const void *state) \
+	{                                                                      \
+		const struct iofilter_table *t = state;                        \
+									       \
+		(void)row;                                                     \
+		return expr;                                                   \
 	}
 
 USED(rules, t->nr_rules)
@@ -25,11 +26,12 @@ USED(ranges, t->nr_ranges)
 USED(expected, t->predict.armed ? t->predict.nr : 0)
 
 /* Up to the last byte that answers anything. */
-static __u32 data_used(const void *state)
+static __u32 data_used(const struct reg_row *row, const void *state)
 {
 	const struct iofilter_table *t = state;
 	__u32 i, end = 0;
 
+	(void)row;
 	for (i = 0; i < t->nr_buffers && i < TABLE_BUFFERS; i++)
 		if (end < t->buffers[i].off + t->buffers[i].len)
 			end = t->buffers[i].off + t->buffers[i].len;

@@ -96,7 +96,7 @@ static size_t room(const struct device *d)
 
 static __u32 used(const struct reg_row *row, const void *state)
 {
-	__u32 n = row->used ? row->used(state) : row->elements;
+	__u32 n = row->used ? row->used(row, state) : row->elements;
 
 	return n < row->elements ? n : row->elements;
 }

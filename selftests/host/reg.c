@@ -347,7 +347,7 @@ static int restorable(const struct reg_row *row)
 
 static __u32 used(const struct reg_row *row, const void *state)
 {
-	return row->used ? row->used(state) : row->elements;
+	return row->used ? row->used(row, state) : row->elements;
 }
 
 static void fill_one(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
