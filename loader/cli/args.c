@@ -158,3 +158,19 @@ void args_parse(struct args *args, int argc, char **argv, const struct argp_opti
 	if (argp_parse(&argp, argc, argv, 0, NULL, args))
 		exit(EXIT_USAGE);
 }
+
+int subcommand(int argc, char **argv, const struct subcmd *cmds, size_t n, const char *usage_line)
+{
+	static char name[32];
+	size_t i;
+
+	for (i = 0; argc > 1 && i < n; i++) {
+		if (strcmp(argv[1], cmds[i].name))
+			continue;
+		snprintf(name, sizeof(name), "%s %s", argv[0], argv[1]);
+		argv[1] = name;
+		return cmds[i].run(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "%s\n", usage_line);
+	return EXIT_USAGE;
+}

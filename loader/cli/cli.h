@@ -49,6 +49,7 @@ struct args {
 #define ROW_PID	    { "pid", 'p', "PID", 0, "process id of the VMM ('iofilter list')", 0 }
 #define ROW_JSON    { "json", 'j', NULL, 0, "print JSON", 0 }
 #define ROW_VERBOSE { "verbose", 'v', NULL, 0, "show libbpf's messages and the verifier's log", 0 }
+#define ROW_DAEMON  { "daemon", OPT_DAEMON, NULL, 0, "return once attached; go on in the background", 0 }
 #define ROW_VM_FD   { "vm-fd", OPT_VM_FD, "FD", 0, "the VM's descriptor in the VMM, where it has several VMs", 0 }
 #define ROW_WIDTH   { "width", OPT_WIDTH, "BITS", 0, "of the counter: 24 (QEMU, default) or 32", 0 }
 #define ROW_TIMING  { "timing", OPT_TIMING, "BRACKET,ABSENCE,EXPIRY", 0, \
@@ -61,6 +62,15 @@ struct args {
 /* Parse or exit. @args holds the defaults. */
 void args_parse(struct args *args, int argc, char **argv, const struct argp_option *options, const char *usage,
 		const char *doc);
+
+/* A command of commands: 'iofilter table load'. */
+struct subcmd {
+	const char *name;
+	int (*run)(int argc, char **argv);
+};
+
+/* Run the one that argv[1] names, or say @usage. Return: the exit status. */
+int subcommand(int argc, char **argv, const struct subcmd *cmds, size_t n, const char *usage);
 
 /* Print the library's reason (or ours) on stderr. Return: EXIT_REFUSED. */
 int refuse(void);

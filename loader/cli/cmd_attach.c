@@ -11,7 +11,7 @@
 
 static const struct argp_option options[] = {
 	ROW_PID,
-	{ "daemon", OPT_DAEMON, NULL, 0, "return once attached; go on in the background", 0 },
+	ROW_DAEMON,
 	{ "pin", OPT_PIN, NULL, 0, "pin under " IOFILTER_PIN_DIR "/PID/DEVICE and return", 0 },
 	{ "port", OPT_PORT, "PORT", 0, "where the device is (pmtimer: 0x608; OVMF on pc: 0xb008)", 0 },
 	ROW_WIDTH,

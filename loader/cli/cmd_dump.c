@@ -107,7 +107,7 @@ static void add_one(const char *device, __u64 id, const void *buf, void *arg)
 	json_object_object_add(arg, name, reg_value_json(device, id, buf));
 }
 
-static int dump(const struct args *args, const char *attached, const char *device, struct json_object *to)
+static int dump(const struct args *args, const char *device, struct json_object *to)
 {
 	struct all a = { .device = device };
 	struct json_object *o, *p;
@@ -115,12 +115,12 @@ static int dump(const struct args *args, const char *attached, const char *devic
 	int err;
 	size_t i;
 
-	if (iofilter_open(args->pid, attached, &f))
+	if (iofilter_open(args->pid, device, &f))
 		return refuse();
 	err = get_all(&a, f);
 	iofilter_close(f);
 	if (!err && !to)
-		printf("%s of VM %d\n", attached, args->pid);
+		printf("%s of VM %d\n", device, args->pid);
 	o = to && !err ? json_object_new_object() : NULL;
 	for (i = 0; !err && i < sizeof(parts) / sizeof(parts[0]); i++) {
 		if (!o) {
@@ -133,7 +133,7 @@ static int dump(const struct args *args, const char *attached, const char *devic
 		json_object_object_add(o, parts[i].name, p);
 	}
 	if (o)
-		json_object_object_add(to, attached, o);
+		json_object_object_add(to, device, o);
 	free_all(&a);
 	return err;
 }
@@ -142,22 +142,23 @@ int cmd_dump(int argc, char **argv)
 {
 	struct args args = { .need_pid = true, .takes_devices = true };
 	struct json_object *o = NULL;
-	struct iofilter_info *infos;
-	int i, n, err = 0;
+	struct iofilter_info *infos = NULL;
+	int i, n = 0, err = 0;
 
 	args_parse(&args, argc, argv, options, "--pid PID [DEVICE...]",
 		   "Every register of the attached devices, or of those that are named: what the guest has done, what the filter has learnt, its "
 		   "configuration, and counters. Of arrays what is not 0.\vWhat they mean: 'iofilter reg list DEVICE'.");
-	n = iofilter_list(args.pid, &infos);
+	if (!args.nr_devices)
+		n = iofilter_list(args.pid, &infos);
 	if (n < 0)
 		return refuse();
 	if (args.json)
 		o = json_object_new_object();
 	for (i = 0; !err && i < args.nr_devices; i++)
-		err = dump(&args, args.devices[i], args.devices[i], o);
-	for (i = 0; !err && !args.nr_devices && i < n; i++)
+		err = dump(&args, args.devices[i], o);
+	for (i = 0; !err && i < n; i++)
 		if (infos[i].end == IOFILTER_ATTACHED)
-			err = dump(&args, infos[i].device, infos[i].device, o);
+			err = dump(&args, infos[i].device, o);
 	free(infos);
 	if (!err && !args.nr_devices && !n)
 		err = refuse_msg("nothing is attached to VM %d", args.pid);

@@ -29,7 +29,7 @@ static const char doc[] =
 
 static const struct argp_option options[] = {
 	ROW_PID,
-	{ "daemon", OPT_DAEMON, NULL, 0, "return once attached; go on in the background", 0 },
+	ROW_DAEMON,
 	{ "pin", OPT_PIN, NULL, 0, "pin under " IOFILTER_PIN_DIR "/PID/map-ADDRESS and return", 0 },
 	ROW_DRAIN,
 	ROW_VM_FD,

@@ -147,21 +147,9 @@ static int set(int argc, char **argv)
 
 int cmd_reg(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} cmds[] = { { "list", list }, { "get", get }, { "set", set } };
-	static char name[32];
+	static const struct subcmd cmds[] = { { "list", list }, { "get", get }, { "set", set } };
 
-	for (size_t i = 0; argc > 1 && i < sizeof(cmds) / sizeof(cmds[0]); i++) {
-		if (strcmp(argv[1], cmds[i].name))
-			continue;
-		snprintf(name, sizeof(name), "reg %s", argv[1]);
-		argv[1] = name;
-		return cmds[i].run(argc - 1, argv + 1);
-	}
-	fputs("iofilter reg: list DEVICE, get --pid PID DEVICE REGISTER..., set --pid PID DEVICE REGISTER=VALUE... "
-	      "('iofilter reg get --help' shows its options)\n",
-	      stderr);
-	return EXIT_USAGE;
+	return subcommand(argc, argv, cmds, sizeof(cmds) / sizeof(cmds[0]),
+			  "iofilter reg: list DEVICE, get --pid PID DEVICE REGISTER..., set --pid PID DEVICE REGISTER=VALUE... "
+			  "('iofilter reg get --help' shows its options)");
 }

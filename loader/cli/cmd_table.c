@@ -44,7 +44,7 @@ static int load(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
 		ROW_PID,
-		{ "daemon", OPT_DAEMON, NULL, 0, "return once attached; go on in the background", 0 },
+		ROW_DAEMON,
 		{ "pin", OPT_PIN, NULL, 0, "pin under " IOFILTER_PIN_DIR "/PID/table and return", 0 },
 		ROW_DRAIN,
 		ROW_VM_FD,
@@ -213,21 +213,9 @@ static int show(int argc, char **argv)
 
 int cmd_table(int argc, char **argv)
 {
-	static const struct {
-		const char *name;
-		int (*run)(int argc, char **argv);
-	} cmds[] = { { "check", check }, { "load", load }, { "replace", replace }, { "show", show } };
-	static char name[32];
+	static const struct subcmd cmds[] = { { "check", check }, { "load", load }, { "replace", replace }, { "show", show } };
 
-	for (size_t i = 0; argc > 1 && i < sizeof(cmds) / sizeof(cmds[0]); i++) {
-		if (strcmp(argv[1], cmds[i].name))
-			continue;
-		snprintf(name, sizeof(name), "table %s", argv[1]);
-		argv[1] = name;
-		return cmds[i].run(argc - 1, argv + 1);
-	}
-	fputs("iofilter table: check FILE, load --pid PID FILE, replace --pid PID FILE or show --pid PID "
-	      "('iofilter table load --help' shows its options)\n",
-	      stderr);
-	return EXIT_USAGE;
+	return subcommand(argc, argv, cmds, sizeof(cmds) / sizeof(cmds[0]),
+			  "iofilter table: check FILE, load --pid PID FILE, replace --pid PID FILE or show --pid PID "
+			  "('iofilter table load --help' shows its options)");
 }

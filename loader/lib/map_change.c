@@ -37,6 +37,14 @@ int map_lock(struct iofilter_map *m)
 	return lib_fail(-EBUSY, "process %u is changing this map and does not end", owner);
 }
 
+void map_begin(struct iofilter_map *m, struct map_set *s)
+{
+	*s = mapctl_set(m);
+	mapctl_announce(m, lib_now());
+	/* The kernel's clock and ours may differ by a few ns. */
+	mapctl_advance(s, mapctl_close(m, lib_now() + IOFILTER_TOLERANCE_NS));
+}
+
 int map_change(struct iofilter_map *m, const struct iofilter_map_opts *c)
 {
 	struct map_set s;
@@ -49,10 +57,7 @@ int map_change(struct iofilter_map *m, const struct iofilter_map_opts *c)
 	s = mapctl_set(m);
 	err = map_apply(m, &s, c);
 	if (!err) {
-		s = mapctl_set(m);
-		mapctl_announce(m, lib_now());
-		/* The kernel's clock and ours may differ by a few ns. */
-		mapctl_advance(&s, mapctl_close(m, lib_now() + IOFILTER_TOLERANCE_NS));
+		map_begin(m, &s);
 		err = map_apply(m, &s, c);
 		mapctl_publish(m, &s);
 	}

@@ -69,18 +69,17 @@ static const struct reg_row rows[] = {
 static int enter(void *state, bool change)
 {
 	struct iofilter_map *m = state;
-	__u64 now = lib_now();
 	struct map_set s;
 
 	if (mapctl_lock(m, getpid()))
 		return -EBUSY;
-	mapctl_repair(m, now);
-	s = mapctl_set(m);
+	mapctl_repair(m, lib_now());
 	if (change) {
-		mapctl_announce(m, now);
-		now = mapctl_close(m, lib_now() + IOFILTER_TOLERANCE_NS);
+		map_begin(m, &s);
+	} else {
+		s = mapctl_set(m);
+		mapctl_advance(&s, lib_now());
 	}
-	mapctl_advance(&s, now);
 	*working(m) = s;
 	return 0;
 }
