@@ -75,15 +75,7 @@ static void sim_attach(void)
 		initial = memcpy(malloc(sizeof(hpet)), &hpet, sizeof(hpet));
 	memcpy(&hpet, initial, sizeof(hpet));
 	hpet.counter.clock.calibrating = 0;
-	iofilter_slots_free(&sim.f);
-	memset(&sim.f, 0, sizeof(sim.f));
-	sim.f.ops = &hpet_ops;
-	sim.f.flags = hpet_ops.flags;
-	sim.f.nr_ranges = 1;
-	sim.f.devs[0] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .range = hpet_ops.ranges[0] };
-	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
-		abort();
-	iofilter_slots_attached(&sim.f, &sim.kvm);
+	sim_attach_ops(&hpet_ops);
 }
 
 static void sim_begin(int vcpus)
@@ -297,16 +289,10 @@ static void sim_step(int n)
 {
 	struct vcpu *v = &sim.vcpus[n];
 
+	if (sim_leaves(v))
+		return;
 	switch (v->phase) {
-	case IN_GUEST:
-		return;
-	case LEAVING:
-		v->kvm.stat.fpu_reload++;
-		v->phase = RETURNED;
-		return;
-	case RETURNED:
-		v->kvm.wants_to_run = false;
-		v->phase = IN_VMM;
+	default:
 		return;
 	case IN_VMM:
 		perform(v);

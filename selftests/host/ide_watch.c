@@ -300,7 +300,6 @@ static void attached(void)
 	sim_access(1, true, PORT(IDE_COMMAND), IDE_CMD_READ, 1, 1, 1);
 	sim_step(1);
 	sim_step(1);
-	iofilter_slots_free(&sim.f);
 	sim_attach();
 	in(ALT);
 	WANT(!in(ALT));

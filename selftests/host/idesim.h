@@ -82,22 +82,13 @@ int kvm_iofilter_signal(const struct kvm_iofilter_req *req, u32 index)
 static void sim_attach(void)
 {
 	static struct iofilter_ide *initial;
-	u32 i;
 
 	if (!initial)
 		initial = memcpy(aligned_alloc(64, sizeof(ide)), &ide, sizeof(ide));
 	/* Not the vCPUs that are never used. */
 	memcpy(&ide, initial, offsetof(struct iofilter_ide, vcpus) + SIM_VCPUS * sizeof(ide.vcpus[0]));
 	ide.watch.calibrating = 0;
-	memset(&sim.f, 0, sizeof(sim.f));
-	sim.f.ops = &ide_ops;
-	sim.f.flags = ide_ops.flags;
-	sim.f.nr_ranges = ide_ops.nr_ranges;
-	for (i = 0; i < sim.f.nr_ranges; i++)
-		sim.f.devs[i] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .index = i, .range = ide_ops.ranges[i] };
-	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
-		abort();
-	iofilter_slots_attached(&sim.f, &sim.kvm);
+	sim_attach_ops(&ide_ops);
 }
 
 static void sim_begin(int vcpus, enum kind master, enum kind slave, u64 sectors, u32 line)
@@ -276,17 +267,10 @@ static void sim_step(int n)
 {
 	struct vcpu *v = &sim.vcpus[n];
 
+	if (sim_leaves(v))
+		return;
 	switch (v->phase) {
-	case IN_GUEST:
-	case CALLED:
-		return;
-	case LEAVING:
-		v->kvm.stat.fpu_reload++;
-		v->phase = RETURNED;
-		return;
-	case RETURNED:
-		v->kvm.wants_to_run = false;
-		v->phase = IN_VMM;
+	default:
 		return;
 	case IN_VMM:
 		perform(v);
@@ -294,10 +278,7 @@ static void sim_step(int n)
 		v->phase = PERFORMED;
 		return;
 	case PERFORMED:
-		v->kvm.wants_to_run = true;
-		v->kvm.arch.pio.count = 0;
-		v->phase = IN_GUEST;
-		v->kvm.mode = IN_GUEST_MODE;
+		sim_enters(v);
 		if (!v->write)
 			sim_log("vCPU %d has %#x from the VMM", n, v->got);
 	}

@@ -74,15 +74,7 @@ static void attach(void)
 	/* Not the vCPUs that are never used. */
 	memcpy(&pmtimer, initial, offsetof(struct iofilter_counter, vcpus) + SIM_VCPUS * sizeof(pmtimer.vcpus[0]));
 	pmtimer.clock.calibrating = 0;
-	iofilter_slots_free(&sim.f);
-	memset(&sim.f, 0, sizeof(sim.f));
-	sim.f.ops = &pmtimer_ops;
-	sim.f.flags = pmtimer_ops.flags;
-	sim.f.nr_ranges = 1;
-	sim.f.devs[0] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .range = pmtimer_ops.ranges[0] };
-	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
-		abort();
-	iofilter_slots_attached(&sim.f, &sim.kvm);
+	sim_attach_ops(&pmtimer_ops);
 }
 
 /* The owner's part: the clock goes on from where it is, or (@stop) stands. */
@@ -192,17 +184,10 @@ static void sim_step(int n)
 {
 	struct vcpu *v = &sim.vcpus[n];
 
+	if (sim_leaves(v))
+		return;
 	switch (v->phase) {
-	case IN_GUEST:
-	case CALLED:
-		return;
-	case LEAVING:
-		v->kvm.stat.fpu_reload++;
-		v->phase = RETURNED;
-		return;
-	case RETURNED:
-		v->kvm.wants_to_run = false;
-		v->phase = IN_VMM;
+	default:
 		return;
 	case IN_VMM:
 		v->got = v->ours ? ticks() & MASK : 0x50;
@@ -210,10 +195,7 @@ static void sim_step(int n)
 		v->phase = PERFORMED;
 		return;
 	case PERFORMED:
-		v->kvm.wants_to_run = true;
-		v->kvm.arch.pio.count = 0;
-		v->phase = IN_GUEST;
-		v->kvm.mode = IN_GUEST_MODE;
+		sim_enters(v);
 		if (!v->ours)
 			return;
 		sim_log("vCPU %d has %#x from the VMM", n, v->got);

@@ -62,22 +62,13 @@ static u64 sim_clock(void *unused)
 static void sim_attach(void)
 {
 	static struct iofilter_rtc *initial;
-	u32 i;
 
 	if (!initial)
 		initial = memcpy(aligned_alloc(64, sizeof(rtc)), &rtc, sizeof(rtc));
 	/* Not the vCPUs that are never used. */
 	memcpy(&rtc, initial, offsetof(struct iofilter_rtc, vcpus) + SIM_VCPUS * sizeof(rtc.vcpus[0]));
 	rtc.calibrating = 0;
-	memset(&sim.f, 0, sizeof(sim.f));
-	sim.f.ops = &rtc_ops;
-	sim.f.flags = rtc_ops.flags;
-	sim.f.nr_ranges = rtc_ops.nr_ranges;
-	for (i = 0; i < sim.f.nr_ranges; i++)
-		sim.f.devs[i] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .index = i, .range = rtc_ops.ranges[i] };
-	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
-		abort();
-	iofilter_slots_attached(&sim.f, &sim.kvm);
+	sim_attach_ops(&rtc_ops);
 }
 
 static void sim_begin(int vcpus)
@@ -252,9 +243,10 @@ static void sim_step(int n)
 {
 	struct vcpu *v = &sim.vcpus[n];
 
+	if (sim_leaves(v))
+		return;
 	switch (v->phase) {
-	case IN_GUEST:
-	case CALLED:
+	default:
 		return;
 	case QUEUING:
 		if (sim.nr_ring == RING) {
@@ -273,24 +265,13 @@ static void sim_step(int n)
 		v->phase = IN_GUEST;
 		v->kvm.mode = IN_GUEST_MODE;
 		return;
-	case LEAVING:
-		v->kvm.stat.fpu_reload++;
-		v->phase = RETURNED;
-		return;
-	case RETURNED:
-		v->kvm.wants_to_run = false;
-		v->phase = IN_VMM;
-		return;
 	case IN_VMM:
 		perform(v);
 		sim_log("vCPU %d: the VMM has %s", n, v->write ? "written" : "read");
 		v->phase = PERFORMED;
 		return;
 	case PERFORMED:
-		v->kvm.wants_to_run = true;
-		v->kvm.arch.pio.count = 0;
-		v->phase = IN_GUEST;
-		v->kvm.mode = IN_GUEST_MODE;
+		sim_enters(v);
 		if (!v->write)
 			sim_log("vCPU %d has %#x from the VMM", n, v->got);
 	}
@@ -371,7 +352,6 @@ static void sim_save(u64 host, bool flush, bool early, bool late)
 	data = registers_save("rtc", &rtc, &size);
 	sim.wall -= host - sim_now;
 	sim_now = restore_now = host;
-	iofilter_slots_free(&sim.f);
 	sim_attach();
 	if (late)
 		iofilter_settle(&sim.f, sim.f.slots[0], &rtc_ops);

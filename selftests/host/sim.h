@@ -70,6 +70,49 @@ static void sim_create_vcpus(int n)
 	}
 }
 
+/* The module's part of an attach. */
+static void sim_attach_ops(const struct kvm_iofilter_ops *ops)
+{
+	u32 i;
+
+	iofilter_slots_free(&sim.f);
+	memset(&sim.f, 0, sizeof(sim.f));
+	sim.f.ops = ops;
+	sim.f.flags = ops->flags;
+	sim.f.nr_ranges = ops->nr_ranges;
+	for (i = 0; i < sim.f.nr_ranges; i++)
+		sim.f.devs[i] = (struct iofilter_dev){ .dev.ops = &iofilter_dev_ops, .f = &sim.f, .index = i, .range = ops->ranges[i] };
+	if (iofilter_slots_alloc(&sim.f, &sim.kvm))
+		abort();
+	iofilter_slots_attached(&sim.f, &sim.kvm);
+}
+
+/* An exit's way to the VMM. Return: whether this was a step of it. */
+static bool sim_leaves(struct vcpu *v)
+{
+	switch (v->phase) {
+	case LEAVING:
+		v->kvm.stat.fpu_reload++;
+		v->phase = RETURNED;
+		return true;
+	case RETURNED:
+		v->kvm.wants_to_run = false;
+		v->phase = IN_VMM;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* Its last step, of a port's. */
+static inline void sim_enters(struct vcpu *v)
+{
+	v->kvm.wants_to_run = true;
+	v->kvm.arch.pio.count = 0;
+	v->phase = IN_GUEST;
+	v->kvm.mode = IN_GUEST_MODE;
+}
+
 /* The vCPU returns from KVM_RUN for nothing of the guest's. */
 static inline void sim_signal(int n)
 {
