@@ -3,17 +3,11 @@
 #
 # Bad input to the tool: one clear line that names what was wrong, an exit status that is not 0, and nothing changed.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-me=badinput
-iofilter=$O/loader/iofilter
-filters=/sys/kernel/debug/kvm_iofilter/filters
-dir=$(mktemp -d)
-failed=0 n=0
+. "$(dirname "${BASH_SOURCE[0]}")/cli.sh"
 
-fail() { echo "FAIL: $*"; failed=1; }
 attached() { tail -n +2 "$filters" 2>/dev/null | sort; }
 
-# refused WHAT STATUS PATTERN CMD...
+# As that of cli.sh, but a wrong usage may take several lines.
 refused() {
 	local what=$1 status=$2 pattern=$3 before=$(attached) rc lines
 	shift 3
@@ -29,13 +23,9 @@ refused() {
 	[ "$(attached)" = "$before" ] || fail "$what: what is attached has changed: $(attached)"
 }
 
-qemu-system-x86_64 -accel kvm -M q35 -display none -nodefaults -S -name refuse-me 2> "$dir/qemu" & qemu=$!
+start_vm refuse-me
 setpriv --reuid 65534 --regid 65534 --clear-groups sleep 600 & other=$!
-trap 'kill $qemu $other 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-for _ in $(seq 100); do
-	ls -l /proc/$qemu/fd 2>/dev/null | grep -q kvm-vcpu && break
-	sleep 0.2
-done
+started+=($other)
 attach=("$iofilter" attach --pid $qemu)
 
 refused "no such pid" 1 "no .*process.* 4194303|4194303.*no such" "$iofilter" attach --pid 4194303 pmtimer

@@ -4,14 +4,7 @@
 # 'iofilter map' and 'unmap' on a VM: each kind, in the foreground, in the background and pinned; what status tells; changes; alarms; a fresh
 # program under it; and what is refused, after which all is as it was. (badinput.sh has what is refused where nothing is mapped.)
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-me=map-cli
-iofilter=$O/loader/iofilter
-filters=/sys/kernel/debug/kvm_iofilter/filters
-dir=$(mktemp -d)
-failed=0 n=0
-
-fail() { echo "FAIL: $*"; failed=1; }
+. "$(dirname "${BASH_SOURCE[0]}")/cli.sh"
 
 # json NAME EXPRESSION: of status, i the filter of that name, m what it says of the map
 json() {
@@ -22,27 +15,7 @@ is() { local got; got=$(json "$1" "$2"); [ "$got" = "$3" ] || fail "$1: wanted $
 # What is attached, but for counters, and what stands still of the map.
 attached() { tail -n +2 "$filters" | cut -d' ' -f1-6 | sort; json map-600 '{k: m[k] for k in m if k != "alarm_in"}' 2>&1; }
 
-refused() {
-	local what=$1 status=$2 pattern=$3 before rc
-	shift 3
-
-	before=$(attached)
-	n=$((n + 1))
-	timeout 60 "$@" > "$dir/out" 2> "$dir/err"
-	rc=$?
-	echo "$what: exit $rc: $(cat "$dir/err")"
-	[ $rc = "$status" ] || fail "$what: wanted exit status $status, got $rc"
-	grep -qE -- "$pattern" "$dir/err" || fail "$what: wanted a message with '$pattern'"
-	[ "$(wc -l < "$dir/err")" = 1 ] || fail "$what: wanted one line"
-	[ "$(attached)" = "$before" ] || fail "$what: something has changed: $(attached)"
-}
-
-qemu-system-x86_64 -accel kvm -M q35 -display none -nodefaults -S -name map 2> "$dir/qemu" & qemu=$!
-trap 'kill $qemu 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-for _ in $(seq 100); do
-	ls -l /proc/$qemu/fd 2>/dev/null | grep -q kvm-vcpu && break
-	sleep 0.2
-done
+start_vm map
 map=("$iofilter" map --pid $qemu)
 
 "${map[@]}" --daemon pio:0x600+4 counter freq=1000 width=24 reload=1000000 set 77 stop compare=500 || fail "map --daemon"

@@ -3,42 +3,15 @@
 #
 # 'iofilter table': check, load in each of its ways, show, replace, and what is refused, after which all is as it was.
 set -uo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
-me=table-cli
-iofilter=$O/loader/iofilter
-filters=/sys/kernel/debug/kvm_iofilter/filters
-dir=$(mktemp -d)
-failed=0 n=0
+. "$(dirname "${BASH_SOURCE[0]}")/cli.sh"
 
-fail() { echo "FAIL: $*"; failed=1; }
 # What is attached, but for the counters; and the table's rules.
 attached() { tail -n +2 "$filters" | cut -d' ' -f1-6 | sort; "$iofilter" table show --pid $qemu --json 2>&1; }
-
-# refused WHAT STATUS PATTERN CMD...
-refused() {
-	local what=$1 status=$2 pattern=$3 before rc
-	shift 3
-
-	before=$(attached)
-	n=$((n + 1))
-	timeout 60 "$@" > "$dir/out" 2> "$dir/err"
-	rc=$?
-	echo "$what: exit $rc: $(cat "$dir/err")"
-	[ $rc = "$status" ] || fail "$what: wanted exit status $status, got $rc"
-	grep -qE -- "$pattern" "$dir/err" || fail "$what: wanted a message with '$pattern'"
-	[ "$(wc -l < "$dir/err")" = 1 ] || fail "$what: wanted one line"
-	[ "$(attached)" = "$before" ] || fail "$what: something has changed: $(attached)"
-}
 
 # json EXPRESSION: of the table that is attached, as t
 json() { "$iofilter" table show --pid $qemu --json | python3 -c "import json, sys; t = json.load(sys.stdin); print($1)"; }
 
-qemu-system-x86_64 -accel kvm -M q35 -display none -nodefaults -S -name table 2> "$dir/qemu" & qemu=$!
-trap 'kill $qemu 2>/dev/null; wait 2>/dev/null; rm -rf "$dir"' EXIT
-for _ in $(seq 100); do
-	ls -l /proc/$qemu/fd 2>/dev/null | grep -q kvm-vcpu && break
-	sleep 0.2
-done
+start_vm table
 
 cat > "$dir/one.rules" <<'E'
 table one

@@ -237,12 +237,7 @@ static void rtc(void)
 	set_cmos(0x02, 59);
 	mark();
 	expect(cmos(2), 59, "minute");
-	set_cmos(0x04, 23);
-	set_cmos(0x07, 28);
-	set_cmos(0x08, 2);
-	set_cmos(0x09, 24);
-	set_cmos(0x32, 20);
-	set_cmos(0x0b, 0x06);
+	set_last_hour();
 	mark();
 	expect(cmos(0) >= 30 && cmos(0) < 50, 1, "second");
 	expect(cmos(4), 23, "hour");

@@ -111,12 +111,7 @@ static void test_rtc(void)
 	set_cmos(0x0b, 0x86);
 	set_cmos(0x00, 58);
 	set_cmos(0x02, 59);
-	set_cmos(0x04, 23);
-	set_cmos(0x07, 28);
-	set_cmos(0x08, 2);
-	set_cmos(0x09, 24);
-	set_cmos(0x32, 20);
-	set_cmos(0x0b, 0x06);
+	set_last_hour();
 	text("rtc");
 	value("wrong", wrong);
 	value("set", cmos(0) >= 58 && cmos(2) == 59 && cmos(4) == 23 && cmos(7) == 28 && cmos(8) == 2);

@@ -118,6 +118,17 @@ static inline void set_cmos(u8 reg, u8 val)
 	outb(0x71, val);
 }
 
+/* The hour and the day before a leap day, once minute and second are set with the time halted (register B's SET); it goes on. */
+static inline void set_last_hour(void)
+{
+	set_cmos(0x04, 23);
+	set_cmos(0x07, 28);
+	set_cmos(0x08, 2);
+	set_cmos(0x09, 24);
+	set_cmos(0x32, 20);
+	set_cmos(0x0b, 0x06);
+}
+
 static inline u32 hash(u32 h, u32 word)
 {
 	return (h ^ word) * 16777619;
