@@ -9,8 +9,7 @@
 #include <x86intrin.h>
 #include "vmm.h"
 
-#define MSR_TSC_DEADLINE 0x6e0
-#define APIC_TMCCT	 0x390
+#define APIC_TMCCT 0x390
 
 static int tsc_offset(const struct vcpu *v, unsigned long request, __u64 *offset)
 {
@@ -19,7 +18,7 @@ static int tsc_offset(const struct vcpu *v, unsigned long request, __u64 *offset
 	return ioctl(v->fd, request, &attr);
 }
 
-static int msr(const struct vcpu *v, unsigned long request, __u32 index, __u64 *val)
+int vcpu_msr(const struct vcpu *v, unsigned long request, __u32 index, __u64 *val)
 {
 	struct {
 		struct kvm_msrs m;
@@ -46,7 +45,7 @@ static int vcpu_stop(struct vcpu *v, __u64 host)
 		return -1;
 	v->tsc = host + offset;
 	v->deadline = 0;
-	msr(v, KVM_GET_MSRS, MSR_TSC_DEADLINE, &v->deadline);
+	vcpu_msr(v, KVM_GET_MSRS, MSR_TSC_DEADLINE, &v->deadline);
 	return 0;
 }
 
@@ -70,7 +69,7 @@ static int vcpu_start(struct vcpu *v, __u64 host)
 	/* A timer that has come to its end is not begun again. One that was running goes on with what was left, whatever KVM did meanwhile. */
 	if (*apic_register(v, APIC_TMCCT) && ioctl(v->fd, KVM_SET_LAPIC, &v->lapic))
 		return -1;
-	return v->deadline ? msr(v, KVM_SET_MSRS, MSR_TSC_DEADLINE, &v->deadline) : 0;
+	return v->deadline ? vcpu_msr(v, KVM_SET_MSRS, MSR_TSC_DEADLINE, &v->deadline) : 0;
 }
 
 static void told(int err)

@@ -11,10 +11,9 @@
 
 #define MAX_MSRS 1024
 
-#define MSR_TSC		 0x10
-#define MSR_TSC_DEADLINE 0x6e0
-#define MSR_HYPERV	 0x40000000
-#define MSR_HYPERV_LAST	 0x40000fff
+#define MSR_TSC		0x10
+#define MSR_HYPERV	0x40000000
+#define MSR_HYPERV_LAST 0x40000fff
 
 /*
  * In the order in which KVM is to get them: the modes of CPU and APIC first. Read from the last on, since KVM_GET_MP_STATE may carry out
@@ -44,11 +43,6 @@ union any_part {
 	struct kvm_mp_state mp_state;
 };
 
-struct one_msr {
-	struct kvm_msrs m;
-	struct kvm_msr_entry e;
-};
-
 static int no_vcpu(const struct vcpu *v, const char *what)
 {
 	vmm_error("vCPU %u: %s: %s", v->index, what, strerror(errno));
@@ -61,30 +55,20 @@ static bool skipped(__u32 index)
 	return index == MSR_TSC || index == MSR_TSC_DEADLINE || (index >= MSR_HYPERV && index <= MSR_HYPERV_LAST);
 }
 
-static bool get_msr(const struct vcpu *v, __u32 index, __u64 *val)
-{
-	struct one_msr one = { .m.nmsrs = 1, .e.index = index };
-
-	if (ioctl(v->fd, KVM_GET_MSRS, &one) != 1)
-		return false;
-	*val = one.e.data;
-	return true;
-}
-
 /* Those that this vCPU has: KVM's list is of all that it knows. */
 static int save_msrs(struct vcpu *v, struct snapshot_out *o)
 {
 	struct kvm_msr_list *list = calloc(1, sizeof(*list) + MAX_MSRS * sizeof(list->indices[0]));
 	struct kvm_msr_entry *e = calloc(MAX_MSRS, sizeof(*e));
 	__u32 i, nr = 0;
-	__u64 val;
+	__u64 val = 0;
 	int err = -1;
 
 	if (list)
 		list->nmsrs = MAX_MSRS;
 	if (list && e && !ioctl(v->vmm->kvm, KVM_GET_MSR_INDEX_LIST, list)) {
 		for (i = 0; i < list->nmsrs; i++)
-			if (!skipped(list->indices[i]) && get_msr(v, list->indices[i], &val))
+			if (!skipped(list->indices[i]) && !vcpu_msr(v, KVM_GET_MSRS, list->indices[i], &val))
 				e[nr++] = (struct kvm_msr_entry){ .index = list->indices[i], .data = val };
 		section_put(o, "msrs", v->index, e, nr * sizeof(*e));
 		err = 0;
@@ -100,19 +84,20 @@ static int save_msrs(struct vcpu *v, struct snapshot_out *o)
 static int restore_msrs(struct vcpu *v, const struct snapshot *s)
 {
 	const struct section *f = section_find(s, "msrs", v->index);
-	struct one_msr one = { .m.nmsrs = 1 };
+	struct kvm_msr_entry e;
 	size_t at;
 	__u64 val;
 
-	if (!f || f->size % sizeof(one.e)) {
+	if (!f || f->size % sizeof(e)) {
 		vmm_error("--restore: %s has no msrs %u that fit", s->name, v->index);
 		return -1;
 	}
-	for (at = 0; at < f->size; at += sizeof(one.e)) {
-		memcpy(&one.e, f->data + at, sizeof(one.e));
-		if (ioctl(v->fd, KVM_SET_MSRS, &one) == 1 || (get_msr(v, one.e.index, &val) && val == one.e.data))
+	for (at = 0; at < f->size; at += sizeof(e)) {
+		memcpy(&e, f->data + at, sizeof(e));
+		val = e.data;
+		if (!vcpu_msr(v, KVM_SET_MSRS, e.index, &val) || (!vcpu_msr(v, KVM_GET_MSRS, e.index, &val) && val == e.data))
 			continue;
-		vmm_error("--restore: vCPU %u does not take 0x%llx as MSR 0x%x", v->index, one.e.data, one.e.index);
+		vmm_error("--restore: vCPU %u does not take 0x%llx as MSR 0x%x", v->index, e.data, e.index);
 		return -1;
 	}
 	return 0;

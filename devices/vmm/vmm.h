@@ -169,10 +169,14 @@ void time_add(struct vmm *vmm, void *model, __u64 (*deadline)(const void *), voi
 void time_pause(struct vmm *vmm);
 void time_go_on(struct vmm *vmm);
 
+#define MSR_TSC_DEADLINE 0x6e0
+
 /* clocks.c: KVM's own clocks. With the lock held: at the moment of the stop; when nothing more interrupts the vCPUs; and to go on. */
 void clocks_stop(struct vmm *vmm);
 void clocks_settle(struct vmm *vmm);
 void clocks_start(struct vmm *vmm);
+/* One MSR of a vCPU that is not in KVM_RUN; @request: KVM_GET_MSRS or KVM_SET_MSRS. -1: KVM refuses. */
+int vcpu_msr(const struct vcpu *v, unsigned long request, __u32 index, __u64 *val);
 
 /* save.c */
 int save_init(struct vmm *vmm);
