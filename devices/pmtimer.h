@@ -10,11 +10,10 @@
 #include <linux/types.h>
 
 /* The block's registers, by offset. */
-#define PM1_STS	     0
-#define PM1_EN	     2
-#define PM1_CNT	     4
-#define PM_TMR	     8
-#define PM_BLOCK_LEN 12
+#define PM1_STS 0
+#define PM1_EN	2
+#define PM1_CNT 4
+#define PM_TMR	8
 
 /* PM1_STS and PM1_EN. */
 #define PM1_TMR	   0x0001

@@ -14,10 +14,9 @@
 #define RTC_GSI	   8
 #define SCI_GSI	   9
 
-#define KBD_RESET	0xfe /* pulse the CPU's reset line */
-#define KBD_OUTPUT_BUFFER 0xd1
-#define PORT92_RESET	0x01
-#define CF9_RESET	0x04
+#define KBD_RESET    0xfe /* pulse the CPU's reset line */
+#define PORT92_RESET 0x01
+#define CF9_RESET    0x04
 
 static __u64 device_clock(void *arg)
 {

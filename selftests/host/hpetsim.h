@@ -19,8 +19,7 @@
 #undef hpet_read
 #undef hpet_write
 
-#define SIM_VCPUS  4
-#define NOTHING	   (~0ULL)
+#define SIM_VCPUS 4
 
 extern struct iofilter_hpet hpet;
 extern struct kvm_iofilter_ops hpet_ops;

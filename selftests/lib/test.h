@@ -36,12 +36,6 @@
 			TEST_FAIL("%s: wanted %#llx (%lld), got %#llx (%lld)", #got, want_, want_, got_, got_); \
 	} while (0)
 
-#define TEST_SKIP(fmt, ...) \
-	do { \
-		printf("SKIP: " fmt "\n", ##__VA_ARGS__); \
-		exit(77); \
-	} while (0)
-
 struct test {
 	const char *name;
 	void (*run)(void);
