@@ -68,8 +68,15 @@ PIT_PROG int pit_clock_start(struct pit_channel *c PIT_ARG, __u64 from, __u64 to
 	clk->settled_at = to;
 	clk->proven_at = from;
 	c->misses = 0;
-	/* Nobody looked for long: a word will tell where in its period it is. */
-	c->renew = !pit_narrow_enough(c, c->count ? pit_period(c->mode, c->count) : 1);
+	/*
+	 * Nobody looked for long, or the vCPU was away amid the writes, as it is during a reset: a word will tell where in its period
+	 * the count is, and the words after it whether it is still the one that was written.
+	 */
+	if (c->mode_old || c->count_old) {
+		c->mode_old = 1;
+		c->count_old = 1;
+	}
+	c->renew = c->mode_old || !pit_narrow_enough(c, c->count ? pit_period(c->mode, c->count) : 1);
 	/* Wide bounds are right, too, even if the VM was stopped meanwhile: then the count is younger, not older. */
 	c->phase_only = c->renew;
 	if (!c->renew && to - from <= clk->bracket) {
@@ -99,8 +106,7 @@ static inline void pit_load_end(struct pit_channel *c, __u64 now)
 	if (!c->loading)
 		return;
 	c->loading = 0;
-	if (!c->mode_old && !c->count_old)
-		pit_clock_start(c, c->load_at, now, c->load_vcpu);
+	pit_clock_start(c, c->load_at, now, c->load_vcpu);
 }
 
 /* Virtual time of an answer that has to be given: the second of a sequence. At @now or earlier, never before the last one. */
