@@ -13,6 +13,7 @@
 #include <devices/pit.h>
 #include <devices/pit_filter.h>
 #include "host.h"
+#include "pit_state.h"
 #include "saverestore.h"
 
 #define MAX_OPS	 700
@@ -352,6 +353,9 @@ static void check_fold(struct sim *s)
 	struct pit saved = s->vmm;
 	int ch, i;
 
+	for (ch = 0; ch < 3; ch++)
+		if (!(s->pit->channels[ch].states & state_of(&s->vmm.counters[ch])))
+			wrong(s, "flip-flop or latches are in no state that is thought possible");
 	pit_take(&saved, s->pit);
 	for (ch = 0; ch < 3; ch++) {
 		const struct pit_counter *a = &saved.counters[ch], *b = &s->guest.counters[ch];
