@@ -71,7 +71,13 @@
 #define PIT_WORD_MSB 4
 
 /* So many pairs of unlatched reads, each shortly after the other, are polling. */
-#define PIT_POLLS 64
+#define PIT_POLLS 4
+
+/*
+ * So many answers measure the round trip. Few: Linux's quick calibration has done with its count's first MSB after 214 us, and is given up
+ * if reads at that moment take as long as the VMM's.
+ */
+#define PIT_CALIBRATION 8
 
 /*
  * So many reads of port 0x61 in a row have inverted its bit 4 (elsewhere it follows the time); so often one has not, and it is not
@@ -86,7 +92,16 @@
 #define IOFILTER_PIT_VERSION 1
 
 /* What an answer of the VMM tells. */
-enum pit_kind { PIT_NOTHING, PIT_LSB, PIT_MSB, PIT_LATCHED_LSB, PIT_LATCHED_MSB, PIT_STATUS, PIT_SYSTEM_PORT };
+enum pit_kind {
+	PIT_NOTHING,
+	PIT_LSB,
+	PIT_MSB,
+	PIT_UNCLEAR, /* of a counter: which byte, latched or not, is not known */
+	PIT_LATCHED_LSB,
+	PIT_LATCHED_MSB,
+	PIT_STATUS,
+	PIT_SYSTEM_PORT,
+};
 
 /* An answer of the VMM: a byte, a bit, or a latched word. */
 struct pit_shown {
@@ -218,7 +233,7 @@ struct iofilter_pit {
 	__u32 open_vcpu;
 	__u32 open_kind;
 	__u32 open_channel;
-	__u32 pad;
+	__u32 open_states; /* pit_channel.states before it */
 	__u64 open_addr;
 
 	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));

@@ -187,7 +187,7 @@ static inline void pit_init(struct iofilter_pit *p)
 		p->channels[i].clock.bracket = IOFILTER_BRACKET_NS;
 		p->channels[i].clock.absence = IOFILTER_ABSENCE_NS;
 		p->channels[i].clock.expiry = IOFILTER_EXPIRY_NS;
-		p->channels[i].clock.calibrating = IOFILTER_CALIBRATION;
+		p->channels[i].clock.calibrating = PIT_CALIBRATION;
 	}
 	p->gate = PIT_UNKNOWN;
 	p->data = PIT_UNKNOWN;

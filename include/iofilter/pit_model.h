@@ -92,7 +92,7 @@ static inline enum pit_kind pit_kind(const struct pit_channel *c)
 		return PIT_LATCHED_MSB;
 	switch (pit_flipflop(c)) {
 	case 0:
-		return PIT_NOTHING;
+		return PIT_UNCLEAR;
 	case PIT_RW_MSB:
 	case PIT_WORD_MSB:
 		return PIT_MSB;

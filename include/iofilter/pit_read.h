@@ -81,6 +81,7 @@ PIT_PROG int pit_read_counter(struct iofilter_pit *p PIT_ARG, struct pit_channel
 	if (why == IOFILTER_ANSWERED)
 		return 1;
 	pit_read_opens(p, req, pit_kind(c), channel, others);
+	p->open_states = c->states;
 	/* Two reads may change places, a read and a write may not. */
 	if (p->nr_writes)
 		pit_conflict(p, c);

@@ -49,6 +49,33 @@ static inline void pit_sample_system(struct iofilter_pit *p, struct pit_shown *s
 	pit_fold(p, &p->channels[2], s);
 }
 
+/*
+ * A byte of a counter whose flip-flop or latches were left anyhow by what came before the filter, but whose load was seen: what cannot
+ * have been the MSB by then was not it, and the states in which it would have been are ruled out. Only where the count passes through all
+ * 16 bits by ones, so that the MSBs between two moments are those between two bytes.
+ */
+static inline void pit_sample_unclear(struct iofilter_pit *p, struct pit_channel *c, const struct pit_shown *s)
+{
+	__u32 before = p->open_states;
+	__u8 first, last;
+	__u64 from, to;
+
+	iofilter_clock_lost(&c->clock, s->t1);
+	if (!c->programmed || !c->count || c->loading || !c->clock.bounded || c->phase_only || c->mode == 3 ||
+	    pit_period(c->mode, c->count) != PIT_COUNT_MAX || s->t1 - s->t0 > c->clock.bracket ||
+	    c->states != pit_next(before, PIT_OP_READ, 0))
+		return;
+	iofilter_clock_calibrate(&c->clock, s->t1 - s->t0);
+	/* The VM may have been stopped for less than an absence, which nobody sees. */
+	from = pit_ticks(s->t0 + c->clock.lo - c->clock.absence);
+	to = pit_ticks(s->t1 + c->clock.hi);
+	first = pit_byte(pit_value(c->mode, c->count, from), 1);
+	last = pit_byte(pit_value(c->mode, c->count, to), 1);
+	/* The MSB was one of first, first - 1 .. last. */
+	if (to - from < PIT_COUNT_MAX / 2 && (__u8)(first - s->val) > (__u8)(first - last))
+		c->states = pit_next(before & ~PIT_STATE(PIT_WORD_MSB, 0, 0), PIT_OP_READ, 0);
+}
+
 /* The answer to the read that is open. */
 PIT_PROG int pit_sample_answer(struct iofilter_pit *p PIT_ARG, struct pit_shown *s PIT_ARG)
 {
@@ -61,6 +88,8 @@ PIT_PROG int pit_sample_answer(struct iofilter_pit *p PIT_ARG, struct pit_shown 
 		pit_sample_latched(p, c, s, s->kind == PIT_LATCHED_MSB);
 	} else if (s->kind == PIT_SYSTEM_PORT) {
 		pit_sample_system(p, s);
+	} else if (s->kind == PIT_UNCLEAR) {
+		pit_sample_unclear(p, c, s);
 	} else {
 		pit_fold(p, c, s);
 	}

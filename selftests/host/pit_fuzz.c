@@ -13,6 +13,7 @@
 #include <devices/pit.h>
 #include <devices/pit_filter.h>
 #include "host.h"
+#include "pit_state.h"
 #include "saverestore.h"
 
 #define MAX_OPS	 700
@@ -345,16 +346,6 @@ static void check_odd(struct sim *s, const struct op *op, int handled)
 		wrong(s, "a save changes what becomes of the second of two");
 	s->odd_ended += handled;
 	s->odd_cut += !handled;
-}
-
-/* The one of PIT_NR_STATES that a counter's flip-flop and latches are in. */
-static __u32 state_of(const struct pit_counter *c)
-{
-	/* Before it is first programmed it shows the LSB. */
-	__u8 read = c->read_state ? c->read_state : PIT_RW_LSB;
-	__u8 latched = c->count_latched == PIT_WORD_MSB ? PIT_RW_MSB : c->count_latched;
-
-	return PIT_STATE(read, latched, c->status_latched);
 }
 
 static void check_fold(struct sim *s)
