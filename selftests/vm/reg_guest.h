@@ -109,6 +109,7 @@ static void guest_port61(long latches)
 {
 	__u8 v, before = 0;
 
+	outb(PIT_61_GATE, PIT_SYSTEM);
 	outb(0xb0, PIT_CONTROL);
 	outb(0xff, PIT_PORT + 2);
 	outb(0xff, PIT_PORT + 2);
@@ -118,7 +119,6 @@ static void guest_port61(long latches)
 		inb(PIT_PORT + 2);
 		looks = 1;
 	}
-	outb(PIT_61_GATE, PIT_SYSTEM);
 	while (!stop) {
 		v = inb(PIT_SYSTEM);
 		seen += (v & look_mask) == look_for;

@@ -20,6 +20,8 @@ static void prepare_pit(struct dev *d)
 	};
 	__u64 ids[REGS_MAX], vals[REGS_MAX];
 
+	/* The vCPU's next access tells that its last write is done: with one that may be under way nothing is known after a restore. */
+	one(d, IN(PIT_PORT));
 	for (int ch = 0; ch < PIT_CHANNELS; ch++) {
 		for (size_t i = 0; i < ARRAY_SIZE(rest); i++) {
 			ids[i] = at("pit", rest[i].name, ch);
@@ -98,7 +100,7 @@ static __u64 answered(struct dev *d)
 /* What the VMM's answers prove, from what was set: latch commands are carried out. */
 static void see_program(struct dev *d, __u32 e)
 {
-	int mode = random() % 2 ? 2 : 3, bcd = random() % 2, count = 3000 + random() % 60000;
+	int mode = random() % 2 ? 2 : 3, bcd = random() % 2, count = 20000 + random() % 40000;
 	__u64 before;
 	size_t size;
 	void *data;
@@ -111,8 +113,9 @@ static void see_program(struct dev *d, __u32 e)
 	before = commands(d);
 	begin(d, guest_latch, e);
 	WAIT_FOR(d, commands(d) > before + 10, "latch commands of a channel that was set");
-	TEST_EQ(get_at(d, "channel[].clock.fuse", e), 0);
 	end(d);
+	/* Not before: a guest that finds the lock taken for too long must program the counter anew. */
+	TEST_EQ(get_at(d, "channel[].clock.fuse", e), 0);
 	TEST_LIB(iofilter_save(d->f, &data, &size));
 	TEST_LIB(iofilter_restore(d->f, data, size, 0));
 	free(data);
@@ -164,39 +167,63 @@ static void see_pit_fuse(struct dev *d, __u32 e)
 	before = commands(d);
 	begin(d, guest_latch, e);
 	WAIT_FOR(d, commands(d) > before + 10, "latch commands");
+	end(d);
 	set_at(d, "channel[].clock.fuse", e, IOFILTER_FUSE_MODEL);
 	before = commands(d);
+	begin(d, guest_latch, e);
 	usleep(100000);
+	end(d);
 	TEST_EQ(commands(d), before);
 	set_at(d, "channel[].clock.fuse", e, 0);
+	begin(d, guest_latch, e);
 	WAIT_FOR(d, commands(d) > before + 10, "latch commands with the fuse whole again");
 	end(d);
 }
+
+/* So often, before it is a failure: on the emulated machine the VMM takes so long now and then that its answer tells nothing. */
+#define TRIES 50
 
 /* Port 0x61, answered, of either filter. The output tells nothing before a load by the guest. */
 static void port61_proven(struct dev *d)
 {
 	bool pit = !strcmp(d->name, "pit");
-	__u64 before = pit ? commands(d) : 0;
+	__u64 before;
 
-	look_mask = look_for = 0x100;
-	begin(d, guest_port61, pit);
-	if (pit)
-		WAIT_FOR(d, commands(d) > before + 10, "latch commands");
-	polls = 1;
-	before = answered(d);
-	WAIT_FOR(d, answered(d) > before + 100, "reads of port 0x61");
+	for (int tries = 0; tries < TRIES; tries++) {
+		before = pit ? commands(d) : 0;
+		look_mask = look_for = 0x100;
+		begin(d, guest_port61, pit);
+		for (int ms = 0; pit && ms < 500 && commands(d) <= before + 10; ms++)
+			usleep(1000);
+		polls = 1;
+		before = answered(d);
+		for (int ms = 0; ms < 500; ms++) {
+			if (answered(d) > before + 100)
+				return;
+			usleep(1000);
+		}
+		end(d);
+	}
+	show_all(d);
+	TEST_FAIL("port 0x61 is not answered");
 }
 
 static void port61_shows(struct dev *d, const char *name, __u64 val, __u8 mask, __u8 bits)
 {
-	port61_proven(d);
-	look_mask = mask;
-	look_for = bits;
-	seen = 0;
-	set_at(d, name, 0, val);
-	WAIT_FOR(d, seen, name);
-	end(d);
+	/* An answer of the VMM that was on its way may come after it, and counts. */
+	for (int tries = 0; tries < TRIES; tries++) {
+		port61_proven(d);
+		look_mask = mask;
+		look_for = bits;
+		seen = 0;
+		set_at(d, name, 0, val);
+		for (int ms = 0; ms < 20 && !seen; ms++)
+			usleep(1000);
+		end(d);
+		if (seen)
+			return;
+	}
+	TEST_FAIL("%s: the guest never saw it", name);
 }
 
 static void see_gate(struct dev *d, __u32 e)
@@ -216,7 +243,7 @@ static void see_toggle(struct dev *d, const char *name)
 {
 	unsigned long before, cut;
 
-	for (int tries = 0; tries < 50; tries++) {
+	for (int tries = 0; tries < TRIES; tries++) {
 		port61_proven(d);
 		usleep(20000);
 		/* By itself it is not, but for a pair that was cut off. */
