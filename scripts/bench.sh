@@ -107,11 +107,12 @@ make_initramfs() {
 	rm -rf "$tree"
 }
 
-# start_machine PARAMETER...: the machine in the background, its pid in $vm.
+# start_machine PARAMETER...: the machine in the background, its pid in $vm. Without khugepaged, which has a new guest's memory for 4 ms at a
+# time on the only CPU.
 start_machine() {
 	"$QEMU" -M q35 -m 2G -smp 1 -cpu max,+svm -accel tcg -icount shift=0,sleep=off -nodefaults -display none \
 		-no-reboot -kernel "$KIMAGE" -initrd "$tmp/initramfs" \
-		-append "console=ttyS0 quiet panic=-1 bench.runs=$runs bench.filter=$filter $*" \
+		-append "console=ttyS0 quiet panic=-1 transparent_hugepage=never bench.runs=$runs bench.filter=$filter $*" \
 		-serial "file:$tmp/console" -monitor "unix:$tmp/monitor,server=on,wait=off" \
 		-device virtio-serial-pci -chardev "file,id=bench,path=$tmp/records" \
 		-device virtserialport,chardev=bench,name=bench -chardev "file,id=symbols,path=$tmp/symbols" \
