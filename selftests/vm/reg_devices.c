@@ -4,6 +4,7 @@
  * can is set, got, saved, set to something else, and restored; and a guest sees what was set, or the list here says why none does.
  */
 #include "reg_see.h"
+#include "reg_see_map.h"
 #include "reg_see_pit.h"
 
 #define PARAMETER "a parameter: what is left to the VMM follows from it"
@@ -57,6 +58,13 @@ static const struct effect effects[] = {
 	{ "speaker", "toggle", .see = see_toggled },
 	{ "speaker", "odd", .see = see_odd },
 	{ "speaker", "fuse", .see = see_speaker_fuse },
+	{ "map", "set.width", .min = 1, .see = see_map_width },
+	{ "map", "set.reload", .min = 2, .see = see_map_reload },
+	{ "map", "set.value", .see = see_map_value },
+	{ "map", "set.running", .see = see_map_running },
+	{ "map", "set.compare", .see = see_map_compare },
+	{ "map", "set.alarm", .see = see_map_alarm },
+	{ "map", "set.armed", .see = see_map_armed },
 	{ "speaker", "lead", .unseen = PARAMETER },
 	{ "speaker", "audit", .unseen = PARAMETER },
 	{ "rtc", "absence", .unseen = PARAMETER },
@@ -156,8 +164,9 @@ static void attach(struct dev *d)
 		return;
 	}
 	opts.vm_fd = d->vmm->fd;
+	opts.map = d->map;
 	/* Given, so that they are not measured while they are set here. Some 20 times what hardware takes. */
-	if (strcmp(d->name, "speaker")) {
+	if (strcmp(d->name, "speaker") && !d->map) {
 		opts.bracket = 800000;
 		opts.absence = 2000000;
 		opts.expiry = 40000000;
@@ -229,13 +238,29 @@ DEVICE(ide, .prepare = prepare_ide)
 DEVICE(table, .prepare = prepare_table, .rules = table_rules)
 DEVICE(pit, .prepare = prepare_pit)
 DEVICE(speaker, .vm_flags = VMM_PIT)
+DEVICE(map, .prepare = prepare_map, .map = &map_counter)
+
+static void no_other_device(void);
+
+static const struct test tests[] = {
+	{ "devices", no_other_device }, { "pmtimer", pmtimer_registers }, { "hpet", hpet_registers }, { "rtc", rtc_registers },
+	{ "ide", ide_registers }, { "table", table_registers }, { "pit", pit_registers }, { "speaker", speaker_registers },
+	{ "map", map_registers },
+};
+
+static void no_other_device(void)
+{
+	for (const char *const *name = iofilter_devices(); *name; name++) {
+		size_t i = 0;
+
+		while (i < ARRAY_SIZE(tests) && strcmp(tests[i].name, *name))
+			i++;
+		TEST_ASSERT(i < ARRAY_SIZE(tests), "%s is not tested here", *name);
+	}
+}
 
 int main(int argc, char **argv)
 {
-	const struct test tests[] = {
-		{ "pmtimer", pmtimer_registers }, { "hpet", hpet_registers }, { "rtc", rtc_registers }, { "ide", ide_registers },
-		{ "table", table_registers }, { "pit", pit_registers }, { "speaker", speaker_registers },
-	};
 	const char *s = getenv("SEED");
 	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
 

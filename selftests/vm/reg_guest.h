@@ -9,6 +9,7 @@ struct dev {
 	const char *name;
 	unsigned int vm_flags;
 	const char *rules;
+	const struct iofilter_map_opts *map;
 	void (*prepare)(struct dev *d); /* before each register */
 	struct vmm *vmm;
 	struct iofilter *f;
