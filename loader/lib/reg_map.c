@@ -61,7 +61,7 @@ static const struct reg_row rows[] = {
 	SET(0x28, REG_G | REG_W, compare, 0, "value of the alarm"),
 	SET(0x29, REG_G | REG_W, alarm, IOFILTER_MAP_ALARM_PERIODIC, "0 none, 1 once, 2 each time"),
 	SET(0x2a, REG_G | REG_W, armed, 1, "the one alarm has not come yet"),
-	SET(0x2b, REG_G, expired, 0, "alarms since the attach"),
+	SET(0x2b, REG_N, expired, 0, "alarms since the attach"),
 	{ .nr = 0x50, .size = 8, .flags = REG_N, .name = "vcpu[].answered", .off = offsetof(struct iofilter_map, vcpus[0].answered),
 	  .stride = sizeof(struct map_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = reg_not_zero, .meaning = "reads" },
 };

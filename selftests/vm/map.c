@@ -512,6 +512,82 @@ static void alarms(void)
 	vmm_free(vmm);
 }
 
+static void set_running(struct iofilter *filter, __u32 run)
+{
+	struct iofilter_map_opts m = { .size = sizeof(m), .fields = IOFILTER_MAP_RUN, .run = run };
+
+	TEST_EQ(iofilter_map(filter, &m), 0);
+}
+
+static struct map_set set_of(struct iofilter *filter)
+{
+	return mapctl_set(iofilter_state(filter));
+}
+
+/* @filter stands at @v, nothing has come; once it runs, what is left of the 1.5 s is left. */
+static void comes_in_time(struct iofilter *filter, __u64 v)
+{
+	struct pollfd p = { .fd = iofilter_alarm_fd(filter), .events = POLLIN };
+	__u64 got, due, now;
+
+	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
+	TEST_EQ(got, 0);
+	TEST_EQ(set_of(filter).value, v);
+	TEST_EQ(poll(&p, 1, 200), 0);
+	set_running(filter, 1);
+	due = set_of(filter).at + (1500000 - v) * 1000;
+	do {
+		TEST_EQ(poll(&p, 1, 5000), 1);
+		now = now_ns();
+		TEST_EQ(iofilter_alarm_read(filter, &got), 0);
+	} while (!got);
+	printf("   %llu us were left, it came %lld us late\n", 1500000 - v, (__s64)(now - due) / 1000);
+	TEST_EQ(got, 1);
+	TEST_ASSERT(now >= due && now - due < 500000000, "wanted it at %llu, not at %llu", due, now);
+}
+
+/* A restore, also into a new map, keeps the time that is left, and tells nothing of alarms from before the save. */
+static void alarm_restored(void)
+{
+	struct iofilter_map_opts m = counter_at(MMIO, 8, 1000000);
+	struct iofilter *filter;
+	struct pollfd p;
+	__u64 got, v;
+	size_t size;
+	void *data;
+
+	setup(1, 0);
+	m.fields |= IOFILTER_MAP_RELOAD | IOFILTER_MAP_COMPARE | IOFILTER_MAP_ALARM | IOFILTER_MAP_VALUE;
+	m.reload = 1000000;
+	m.compare = 500000;
+	m.alarm = IOFILTER_MAP_ALARM_PERIODIC;
+	filter = map(m);
+	p = (struct pollfd){ .fd = iofilter_alarm_fd(filter), .events = POLLIN };
+	TEST_EQ(poll(&p, 1, 5000), 1);
+	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
+	TEST_EQ(got, 1);
+	set_running(filter, 0);
+	v = set_of(filter).value;
+	TEST_ASSERT(v >= 500000, "it stands at %llu", v);
+	TEST_EQ(iofilter_save(filter, &data, &size), 0);
+	/* In the one that is saved time goes on, and alarms come. */
+	set_running(filter, 1);
+	usleep(1100000);
+	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
+	TEST_EQ(got, 1);
+	TEST_EQ(iofilter_restore(filter, data, size, 0), 0);
+	comes_in_time(filter, v);
+	iofilter_close(filter);
+	filter = map(m);
+	set_running(filter, 0);
+	TEST_ASSERT(iofilter_alarm_fd(filter) >= 0, "%s", iofilter_error());
+	TEST_EQ(iofilter_restore(filter, data, size, 0), 0);
+	comes_in_time(filter, v);
+	iofilter_close(filter);
+	free(data);
+	vmm_free(vmm);
+}
+
 int main(int argc, char **argv)
 {
 	const struct test tests[] = {
@@ -523,6 +599,7 @@ int main(int argc, char **argv)
 		{ "changes_while_read", changes_while_read },
 		{ "unmap_while_read", unmap_while_read },
 		{ "alarms", alarms },
+		{ "alarm_restored", alarm_restored },
 	};
 
 	return test_main(tests, ARRAY_SIZE(tests), argc, argv);

@@ -27,6 +27,7 @@ static const struct device devices[] = {
 	{ .name = "rtc", .regs = &rtc_regs, .reg_device = 5 },
 	{ .name = "ide", .regs = &ide_regs, .reg_device = 6 },
 	{ .name = "table", .regs = &table_regs, .reg_device = 7 },
+	{ .name = "map", .regs = &map_regs, .reg_device = 8 },
 };
 
 const struct device *device_find(const char *name)
