@@ -112,15 +112,25 @@ void reg_write(const struct reg_row *row, void *state, __u32 element, const void
 /*
  * What a guest does meanwhile waits for the lock only briefly, and is then left to the VMM, with what the filter knew of it. So we are not
  * to be preempted while we hold it. Without the right to that it is unlikely, no more.
+ *
+ * Only from a policy that there is a way back to: a deadline is more than sched_param holds, and SCHED_RESET_ON_FORK can be cleared with
+ * CAP_SYS_NICE only, so a thread that does not have it set does not get it.
  */
 static void hurry(struct sched_param *old, int *policy)
 {
 	const struct sched_param fifo = { .sched_priority = 1 };
+	int flag;
 
 	*policy = sched_getscheduler(0);
-	if (*policy < 0 || *policy == SCHED_FIFO || *policy == SCHED_RR || sched_getparam(0, old) ||
-	    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &fifo))
-		*policy = -1;
+	flag = *policy & SCHED_RESET_ON_FORK;
+	switch (*policy & ~SCHED_RESET_ON_FORK) {
+	case SCHED_OTHER:
+	case SCHED_IDLE:
+	case SCHED_BATCH:
+		if (*policy >= 0 && !sched_getparam(0, old) && !sched_setscheduler(0, SCHED_FIFO | flag, &fifo))
+			return;
+	}
+	*policy = -1;
 }
 
 static void calm_down(const struct sched_param *old, int policy)
