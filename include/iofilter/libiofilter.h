@@ -430,7 +430,10 @@ int iofilter_restore(struct iofilter *f, const void *data, size_t size, unsigned
  * filters. ENOENT: nothing, or one of them, is not attached.
  */
 int iofilter_save_vm(pid_t pid, const char *const *devices, void **data, size_t *size);
-/* Every filter in @data must be attached. All of them are checked before the first is changed. */
+/*
+ * Every filter in @data must be attached. All of them are checked before the first is changed. EBUSY alone may come later, when some have been
+ * restored: then do it again.
+ */
 int iofilter_restore_vm(pid_t pid, const void *data, size_t size, unsigned int flags);
 
 /* --- tables of rules (docs/table.md) --- */
