@@ -63,6 +63,9 @@ def latch(guest):
         latched, value, n = in_flight(guest)
         if latched == 2 and value & 0xff == lsb:
             say(f"stopped with {n} in flight: {value:#x} is latched, {lsb:#x} was read")
+            check(f"in flight: 1 byte of latched {value:#06x}" in sh(IOFILTER, "status", "--pid", str(guest.pid)).stdout, "status shows it")
+            pit = next(d for d in status(guest.pid) if d["device"] == "pit")
+            check((pit["channels"][2]["latch"], pit["channels"][2]["latch_bytes"]) == (value, 1), "and so does its JSON")
             return value, tries
         guest.qmp.cmd("cont")
         ask(guest, "rest 0")
