@@ -25,6 +25,7 @@ struct table_file {
 	struct iofilter_table *t;
 	struct kvm_iofilter_range ranges[KVM_IOFILTER_MAX_RANGES];
 	__u32 nr_ranges;
+	unsigned int range_line[KVM_IOFILTER_MAX_RANGES]; /* of its first group */
 
 	/* While it is read. */
 	struct group groups[TABLE_GROUPS];

@@ -92,9 +92,14 @@ static void check_hidden(struct table_file *f)
 					    t->rules[j].line);
 }
 
+struct placed {
+	struct kvm_iofilter_range range;
+	unsigned int line;
+};
+
 static int by_address(const void *a, const void *b)
 {
-	const struct kvm_iofilter_range *x = a, *y = b;
+	const struct kvm_iofilter_range *x = &((const struct placed *)a)->range, *y = &((const struct placed *)b)->range;
 
 	return x->bus != y->bus ? (x->bus < y->bus ? -1 : 1) : x->addr < y->addr ? -1 : x->addr > y->addr;
 }
@@ -105,7 +110,8 @@ static int by_address(const void *a, const void *b)
  */
 static void make_ranges(struct table_file *f)
 {
-	struct kvm_iofilter_range all[TABLE_GROUPS], *r = NULL;
+	struct kvm_iofilter_range *r = NULL;
+	struct placed all[TABLE_GROUPS];
 	int i, n = f->nr_groups;
 
 	for (i = 0; i < n; i++) {
@@ -117,22 +123,25 @@ static void make_ranges(struct table_file *f)
 		last += wide;
 		if (pio && last > 0xffff)
 			last = 0xffff;
-		all[i] = (struct kvm_iofilter_range){ .addr = first, .len = last - first + 1, .bus = g->bus };
+		all[i] = (struct placed){ { .addr = first, .len = last - first + 1, .bus = g->bus }, g->line };
 	}
 	qsort(all, n, sizeof(all[0]), by_address);
 	for (i = 0; i < n; i++) {
-		if (r && r->bus == all[i].bus && all[i].addr < r->addr + r->len) {
-			if (all[i].addr + all[i].len > r->addr + r->len)
-				r->len = all[i].addr + all[i].len - r->addr;
+		const struct kvm_iofilter_range *next = &all[i].range;
+
+		if (r && r->bus == next->bus && next->addr < r->addr + r->len) {
+			if (next->addr + next->len > r->addr + r->len)
+				r->len = next->addr + next->len - r->addr;
 		} else {
 			if (f->nr_ranges == KVM_IOFILTER_MAX_RANGES)
-				table_error(f, 0, NULL, "more than %d ranges: leave some out, or put those side by side in one group",
+				table_error(f, all[i].line, NULL, "more than %d ranges: leave some out, or put those side by side in one group",
 					    KVM_IOFILTER_MAX_RANGES);
+			f->range_line[f->nr_ranges] = all[i].line;
 			r = &f->ranges[f->nr_ranges++];
-			*r = all[i];
+			*r = *next;
 		}
 		if (r->len > 4096)
-			table_error(f, 0, NULL, "groups side by side have more than 4096 addresses in all, from 0x%llx on",
+			table_error(f, all[i].line, NULL, "groups side by side have more than 4096 addresses in all, from 0x%llx on",
 				    (unsigned long long)r->addr);
 	}
 }
@@ -147,7 +156,7 @@ static void make_chains(struct table_file *f)
 		const struct kvm_iofilter_range *range = &f->ranges[i];
 
 		if (ports + range->len > TABLE_PORTS)
-			table_error(f, 0, NULL, "more than %d addresses in all", TABLE_PORTS);
+			table_error(f, f->range_line[i], NULL, "more than %d addresses in all", TABLE_PORTS);
 		t->ranges[i] = (struct table_range){ .addr = range->addr, .len = range->len, .first = ports };
 		for (off = 0; off < range->len; off++)
 			for (op = TABLE_READ; op <= TABLE_WRITE; op++) {
