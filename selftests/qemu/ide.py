@@ -6,8 +6,10 @@
     ide.py linux    Linux's own driver (ata_piix with DMA off), by interrupt"""
 import hashlib
 import os
+import random
 import struct
 import sys
+import time
 
 from guest import IOFILTER, O, SCALE, Exits, Filter, Guest, check, main, punted, say, sh
 
@@ -158,6 +160,24 @@ def sums(guest, bs, count, what):
     return lines[0].split()[0], cost
 
 
+def while_it_reads(guest, want):
+    """Attached and detached at random moments of reads of the whole disk."""
+    seconds, answered, n = 15, 0, 0
+    guest.begin(f"end=$(($(date +%s) + {seconds})); while [ $(date +%s) -lt $end ]; do echo 3 > /proc/sys/vm/drop_caches; "
+                "dd if=/dev/sda bs=4096 iflag=direct 2>/dev/null | sha256sum; done")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        filt = Filter(guest, device="ide")
+        time.sleep(random.random())
+        answered += filt.status()["answered"]
+        filt.detach()
+        n += 1
+    status, lines = guest.end(300)
+    check(status == 0 and lines and all(line.split()[0] == want for line in lines),
+          f"the whole disk {len(lines)} times, byte for byte, while the filter came and went {n} times ({answered} answered)")
+    check(n > 2 and answered > 0, "and it has answered meanwhile")
+
+
 def linux(disk):
     extra = ["-drive", f"file={disk},format=raw,if=ide,index=0"]
     with open(disk, "rb") as f:
@@ -193,6 +213,7 @@ def linux(disk):
         filt.detach()
         got, _ = sums(guest, 4096, 64, "after the detach")
         check(got == hashlib.sha256(content[:4096 * 64]).hexdigest(), "every byte is what the disk holds")
+        while_it_reads(guest, hashlib.sha256(content).hexdigest())
 
 
 def test():
