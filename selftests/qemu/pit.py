@@ -20,7 +20,8 @@ def cuts(filt):
 
 def use(guest, bracket, filt=None):
     r = ask(guest, f"latch {COUNTS}")
-    check(r["reads"] == COUNTS and r["judged"] == COUNTS // 17, f"{COUNTS} latched counts, {r['judged']} of them judged")
+    # Not those amid which the vCPU was away for long.
+    check(r["reads"] == COUNTS and r["judged"] > COUNTS // 17 // 4, f"{COUNTS} latched counts, {r['judged']} of them judged")
     check(r["misfit_ns"] <= bracket, f"they fit the PM timer but for {r['misfit_ns']} ns, at most {bracket} are allowed")
     cut = cuts(filt)
     r = ask(guest, f"rise {RISES}")

@@ -87,6 +87,9 @@ static void judge(struct run *r, u16 val, s64 first, s64 last)
 {
 	s64 shown = pit_to_ns((u16)-val), least = shown - last - 280, most = shown + 839 - first, wraps;
 
+	/* A vCPU that was away for that long cannot say which of the wraps it was in. */
+	if (last - first > WRAP_NS / 4)
+		return;
 	if (r->judged++) {
 		/* The nearest of those that look alike. */
 		wraps = div_s64(r->low - least + WRAP_NS / 2 + (1LL << 20) * WRAP_NS, WRAP_NS) - (1LL << 20);
