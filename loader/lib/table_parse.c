@@ -20,10 +20,7 @@ void table_error(struct table_file *f, unsigned int line, const char *at, const 
 	va_start(ap, fmt);
 	vsnprintf(why, sizeof(why), fmt, ap);
 	va_end(ap);
-	if (!line)
-		lib_fail(-EINVAL, "%s: %s", f->name, why);
-	else
-		lib_fail(-EINVAL, "%s:%u:%d: %s", f->name, line, at ? (int)(at - f->line_start) + 1 : 1, why);
+	lib_fail(-EINVAL, "%s:%u:%d: %s", f->name, line, at ? (int)(at - f->line_start) + 1 : 1, why);
 	longjmp(f->fail, 1);
 }
 

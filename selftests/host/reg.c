@@ -376,6 +376,7 @@ static void *filled(size_t i)
 	return s;
 }
 
+/* The head of the saved form, as docs/state.md has it. */
 enum { AT_MAGIC = 0, AT_VERSION = 8, AT_RECORDS = 12, AT_SIZE = 16, AT_CRC = 24, AT_DEVICE = 32, AT_FIRST = 56 };
 
 struct file {
@@ -512,8 +513,6 @@ static void test_set(void **state)
 }
 
 /* --- what is refused --- */
-
-/* The head of the saved form, as docs/state.md has it. */
 
 static void sign(unsigned char *data, size_t size)
 {
