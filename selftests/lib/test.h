@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <linux/types.h>
 
@@ -67,6 +68,14 @@ static inline unsigned long test_scale(void)
 	unsigned long n = s ? strtoul(s, NULL, 0) : 1;
 
 	return n ? n : 1;
+}
+
+/* What random() is to begin with: SEED= repeats a run. The caller prints it. */
+static inline unsigned int test_seed(void)
+{
+	const char *s = getenv("SEED");
+
+	return s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
 }
 
 #endif /* SELFTESTS_TEST_H */

@@ -4,7 +4,6 @@
  * the same kind get the same writes: one as late, one as early as they can have come. What the guest has read lies between the two, or
  * is what both show.
  */
-#include <time.h>
 #include "hpet.h"
 #include "tsc.h"
 
@@ -271,11 +270,9 @@ static unsigned long series(unsigned int n, const char *how)
 
 static void programs(void)
 {
-	unsigned int n = 2000 * test_scale(), seed = time(NULL);
-	const char *s = getenv("SEED");
+	unsigned int n = 2000 * test_scale(), seed = test_seed();
 	unsigned long alone, filtered;
 
-	seed = s ? strtoul(s, NULL, 0) : seed;
 	printf("   SEED=%u, %u programs\n", seed, n);
 	setup_device(&run, 1);
 	srandom(seed);

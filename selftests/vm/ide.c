@@ -568,8 +568,7 @@ int main(int argc, char **argv)
 		{ "upset", upset },
 		{ "two_vcpus", two_vcpus },
 	};
-	const char *s = getenv("SEED");
-	unsigned int seed = s ? strtoul(s, NULL, 0) : now_ns() / 1000;
+	unsigned int seed = test_seed();
 
 	printf("# SEED=%u\n", seed);
 	srandom(seed);

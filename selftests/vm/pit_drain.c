@@ -90,8 +90,7 @@ static void moments(void)
 	unsigned long in_flight = 0, how[3] = {}, killed = 0, total = 0, now_cut;
 	struct drains before, after;
 	struct pit_channel *times = malloc(sizeof(*times));
-	const char *s = getenv("SEED");
-	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
+	unsigned int seed = test_seed();
 	struct run r[2];
 	int now = 0, ms;
 	__u64 slack;

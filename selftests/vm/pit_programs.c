@@ -418,17 +418,10 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 	return pit_exits;
 }
 
-static unsigned int seed_of_run(void)
-{
-	const char *s = getenv("SEED");
-
-	return s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
-}
-
 static void programs(void)
 {
 	unsigned long n = getenv("TORTURE") ? 20000 : 2000 * test_scale(), alone, filtered;
-	unsigned int seed = seed_of_run();
+	unsigned int seed = test_seed();
 
 	answered = cuts = 0;
 	printf("   SEED=%u, %lu programs without the filter, the same with it, and on KVM's own PIT\n", seed, n);
@@ -454,7 +447,7 @@ static void programs(void)
 static void saved(void)
 {
 	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale();
-	unsigned int seed = seed_of_run();
+	unsigned int seed = test_seed();
 
 	printf("   SEED=%u, %lu programs, each of them saved in its middle\n", seed, n);
 	setup_device(&run, 1, 0);

@@ -261,8 +261,7 @@ static void no_other_device(void)
 
 int main(int argc, char **argv)
 {
-	const char *s = getenv("SEED");
-	unsigned int seed = s ? strtoul(s, NULL, 0) : (unsigned int)time(NULL);
+	unsigned int seed = test_seed();
 
 	printf("   SEED=%u\n", seed);
 	srandom(seed);

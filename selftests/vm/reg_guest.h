@@ -41,6 +41,23 @@ static void set_at(struct dev *d, const char *name, __u32 element, __u64 val)
 	regs_set(d->f, &id, 1, &val);
 }
 
+struct setting {
+	const char *name;
+	__u64 val;
+};
+
+/* In one step. */
+static void set_several(struct dev *d, const struct setting *s, unsigned int n, __u32 element)
+{
+	__u64 ids[REGS_MAX], vals[REGS_MAX];
+
+	for (unsigned int i = 0; i < n; i++) {
+		ids[i] = at(d->name, s[i].name, element);
+		vals[i] = s[i].val;
+	}
+	regs_set(d->f, ids, n, vals);
+}
+
 static __u64 get_at(struct dev *d, const char *name, __u32 element)
 {
 	__u64 id = at(d->name, name, element), val;
@@ -176,12 +193,17 @@ static void show_all(struct dev *d)
 		printf("   %s: failed\n", cmd);
 }
 
+/* Is it so within @ms? */
+#define COMES(cond, ms) \
+	({ \
+		for (int ms_ = 0; !(cond) && ms_ < (ms); ms_++) \
+			usleep(1000); \
+		(cond); \
+	})
+
 #define WAIT_FOR(d, cond, what) \
 	do { \
-		int ms_; \
-		for (ms_ = 0; !(cond) && ms_ < PATIENCE; ms_++) \
-			usleep(1000); \
-		if (!(cond)) { \
+		if (!COMES(cond, PATIENCE)) { \
 			show_all(d); \
 			TEST_FAIL("%s: not within %d s", what, PATIENCE / 1000); \
 		} \

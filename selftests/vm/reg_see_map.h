@@ -20,20 +20,12 @@ static struct iofilter_map_opts map_counter = {
 /* It stands at 0, and nothing limits what it may be set to. */
 static void prepare_map(struct dev *d)
 {
-	static const struct {
-		const char *name;
-		__u64 val;
-	} rest[] = {
+	static const struct setting rest[] = {
 		{ "set.running", 0 }, { "set.width", 64 }, { "set.reload", 0 }, { "set.value", 0 },
 		{ "set.compare", 0 }, { "set.alarm", 0 }, { "set.armed", 0 },
 	};
-	__u64 ids[ARRAY_SIZE(rest)], vals[ARRAY_SIZE(rest)];
 
-	for (size_t i = 0; i < ARRAY_SIZE(rest); i++) {
-		ids[i] = at("map", rest[i].name, 0);
-		vals[i] = rest[i].val;
-	}
-	regs_set(d->f, ids, ARRAY_SIZE(rest), vals);
+	set_several(d, rest, ARRAY_SIZE(rest), 0);
 }
 
 static struct access read_map(struct dev *d)

@@ -10,25 +10,16 @@
 /* Known to be at rest, and nothing in flight. */
 static void prepare_pit(struct dev *d)
 {
-	static const struct {
-		const char *name;
-		__u64 val;
-	} rest[] = {
+	static const struct setting rest[] = {
 		{ "channel[].count", 50000 }, { "channel[].programmed", 1 }, { "channel[].rw", PIT_RW_WORD }, { "channel[].mode", 2 },
 		{ "channel[].bcd", 0 }, { "channel[].write_state", PIT_RW_WORD }, { "channel[].states", PIT_STATE(PIT_RW_WORD, 0, 0) },
 		{ "channel[].pair", 0 }, { "channel[].latched", 0 }, { "channel[].status_latched", 0 }, { "channel[].clock.fuse", 0 },
 	};
-	__u64 ids[REGS_MAX], vals[REGS_MAX];
 
 	/* The vCPU's next access tells that its last write is done: with one that may be under way nothing is known after a restore. */
 	one(d, IN(PIT_PORT));
-	for (int ch = 0; ch < PIT_CHANNELS; ch++) {
-		for (size_t i = 0; i < ARRAY_SIZE(rest); i++) {
-			ids[i] = at("pit", rest[i].name, ch);
-			vals[i] = rest[i].val;
-		}
-		regs_set(d->f, ids, ARRAY_SIZE(rest), vals);
-	}
+	for (int ch = 0; ch < PIT_CHANNELS; ch++)
+		set_several(d, rest, ARRAY_SIZE(rest), ch);
 	set_at(d, "port61.odd", 0, 0);
 }
 
@@ -193,15 +184,12 @@ static void port61_proven(struct dev *d)
 		before = pit ? commands(d) : 0;
 		look_mask = look_for = 0x100;
 		begin(d, guest_port61, pit);
-		for (int ms = 0; pit && ms < 500 && commands(d) <= before + 10; ms++)
-			usleep(1000);
+		if (pit)
+			COMES(commands(d) > before + 10, 500);
 		polls = 1;
 		before = answered(d);
-		for (int ms = 0; ms < 500; ms++) {
-			if (answered(d) > before + 100)
-				return;
-			usleep(1000);
-		}
+		if (COMES(answered(d) > before + 100, 500))
+			return;
 		end(d);
 	}
 	show_all(d);
@@ -217,8 +205,7 @@ static void port61_shows(struct dev *d, const char *name, __u64 val, __u8 mask, 
 		look_for = bits;
 		seen = 0;
 		set_at(d, name, 0, val);
-		for (int ms = 0; ms < 20 && !seen; ms++)
-			usleep(1000);
+		COMES(seen, 20);
 		end(d);
 		if (seen)
 			return;

@@ -131,14 +131,12 @@ static void judge(struct rtc *twin, unsigned int program, const char *how)
 
 static void programs(void)
 {
-	unsigned int i, n = 2000 * test_scale(), seed = time(NULL);
-	const char *s = getenv("SEED");
+	unsigned int i, n = 2000 * test_scale(), seed = test_seed();
 	unsigned long reads[2];
 	struct rtc fresh, twin;
 	struct run r;
 	int with;
 
-	seed = s ? strtoul(s, NULL, 0) : seed;
 	printf("   SEED=%u, %u programs without the filter, and with it\n", seed, n);
 	setup_device(&r, 1, true);
 	fresh = device;
