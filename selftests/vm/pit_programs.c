@@ -352,24 +352,26 @@ static void minimise(int n)
 	printf("     %s\n", judge.why);
 }
 
-/* What the first attach measures: the round trip. */
+/* What the first attach measures: the round trip. On a busy host not each read is a sample of it. */
 static void measure(void)
 {
-	int i;
+	int i, rounds = 0;
 
 	run.link = filter_attach(run.skel->maps.pit_ops);
-	nr_ops = 0;
-	for (i = 0; i < 50; i++)
-		emit(0, PIT_PORT, 0);
-	emit(1, PIT_CONTROL, PIT_RW_WORD << 4 | 4);
-	emit(1, PIT_PORT, 0);
-	emit(1, PIT_PORT, 0);
-	for (i = 0; i < 50; i++) {
-		emit(1, PIT_CONTROL, 0);
-		emit_reads(PIT_PORT, 2);
-	}
-	vmm_run(run.vmm, 0, guest_run, nr_ops);
-	times = run.p->channels[0];
+	do {
+		nr_ops = 0;
+		for (i = 0; i < 50; i++)
+			emit(0, PIT_PORT, 0);
+		emit(1, PIT_CONTROL, PIT_RW_WORD << 4 | 4);
+		emit(1, PIT_PORT, 0);
+		emit(1, PIT_PORT, 0);
+		for (i = 0; i < 50; i++) {
+			emit(1, PIT_CONTROL, 0);
+			emit_reads(PIT_PORT, 2);
+		}
+		vmm_run(run.vmm, 0, guest_run, nr_ops);
+		times = run.p->channels[0];
+	} while (times.clock.calibrating && ++rounds < 20);
 	TEST_EQ(times.clock.calibrating, 0);
 	report(&run, "measured");
 	bpf_link__destroy(run.link);
