@@ -60,28 +60,34 @@ __attribute__((constructor)) static void hold_static_keys(void)
 		ioctl(vm, KVM_CREATE_VCPU, 0);
 }
 
-static void setup_long_mode(struct vmm_vcpu *v)
+unsigned long vmm_page_tables(void)
 {
-	struct kvm_segment code = { .base = 0, .limit = ~0U, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
-	struct kvm_segment data = code;
-	struct kvm_sregs s;
 	int i, j;
 
-	data.selector = 16;
-	data.type = 3;
-	data.l = 0;
-	data.db = 1;
 	pml4[0] = (unsigned long)pdpt | PTE_P | PTE_W;
 	for (i = 0; i < GB; i++) {
 		pdpt[i] = (unsigned long)pd[i] | PTE_P | PTE_W;
 		for (j = 0; j < 512; j++)
 			pd[i][j] = ((__u64)i << 30) | ((__u64)j << 21) | PTE_P | PTE_W | PTE_PS;
 	}
+	return (unsigned long)pml4;
+}
+
+static void setup_long_mode(struct vmm_vcpu *v)
+{
+	struct kvm_segment code = { .base = 0, .limit = ~0U, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
+	struct kvm_segment data = code;
+	struct kvm_sregs s;
+
+	data.selector = 16;
+	data.type = 3;
+	data.l = 0;
+	data.db = 1;
 	KVM_IOCTL(v->fd, KVM_GET_SREGS, &s);
 	s.cs = code;
 	s.ds = s.es = s.fs = s.gs = s.ss = data;
 	s.cr0 = 0x80000033; /* PG, NE, ET, MP, PE */
-	s.cr3 = (unsigned long)pml4;
+	s.cr3 = vmm_page_tables();
 	s.cr4 = 0x20; /* PAE */
 	s.efer = 0x500; /* LMA, LME */
 	KVM_IOCTL(v->fd, KVM_SET_SREGS, &s);

@@ -81,6 +81,9 @@ void vmm_resume(struct vmm *vmm, int vcpu);
 /* I/O exits of all vCPUs. */
 unsigned long vmm_exits(const struct vmm *vmm);
 
+/* Of a guest in 64-bit mode, in the image: each address of the first 8 GB is its own. For CR3. */
+unsigned long vmm_page_tables(void);
+
 __u64 now_ns(void);
 
 /* A PM timer on CLOCK_MONOTONIC, as QEMU has it, that can also lie. */

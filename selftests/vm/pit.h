@@ -11,6 +11,7 @@
 #include <devices/pit.h>
 #include <iofilter/pit.h>
 #include "filter.h"
+#include "kvmclock.h"
 #include "pit.skel.h"
 #include "vmm.h"
 
@@ -57,63 +58,11 @@ static void vmm_io(struct vmm *vmm, struct vmm_access *a)
 		memcpy(&a->val, data, a->len > 8 ? 8 : a->len);
 }
 
-/* --- time --- */
-
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
-
-/*
- * The device's time in the guest: KVM's clock. (The TSC alone does not do: on a host whose own is not stable KVM moves the guest's.)
- * In the guest's terms; the host takes its own clock less kvm_clock_offset for the same.
- */
-static volatile struct {
-	__u32 version, pad;
-	__u64 tsc, ns;
-	__u32 mul;
-	__s8 shift;
-	__u8 flags, pad2[2];
-} pvclock __attribute__((aligned(64)));
-
-static __s64 kvm_clock_offset;
-
-static inline __u64 guest_time(void)
-{
-	__u32 version, low, high;
-	__u64 d, ns;
-
-	do {
-		version = pvclock.version;
-		asm volatile("lfence; rdtsc; lfence" : "=a"(low), "=d"(high) : : "memory");
-		d = ((__u64)high << 32 | low) - pvclock.tsc;
-		d = pvclock.shift < 0 ? d >> -pvclock.shift : d << pvclock.shift;
-		ns = pvclock.ns + (__u64)((unsigned __int128)d * pvclock.mul >> 32);
-		asm volatile("" : : : "memory");
-	} while (version & 1 || version != pvclock.version);
-	return ns;
-}
-
-/* Of the conversion: two clocks are read one after the other. */
-#define SLOP_NS 3000
-
+/* kvm_clock_offset is to the VM's clock. */
 static void time_learn(const struct vmm *vmm)
 {
-	struct { struct kvm_msrs h; struct kvm_msr_entry e; } msrs = {
-		.h.nmsrs = 1, .e = { .index = MSR_KVM_SYSTEM_TIME_NEW, .data = (unsigned long)&pvclock | 1 },
-	};
-	__u64 before, after, took = ~0ULL;
-	struct kvm_clock_data clock;
-	int i;
-
-	if (!pvclock.version)
-		TEST_EQ(ioctl(vmm->vcpus[0].fd, KVM_SET_MSRS, &msrs), 1);
-	for (i = 0; i < 20; i++) {
-		before = device_now();
-		TEST_EQ(ioctl(vmm->fd, KVM_GET_CLOCK, &clock), 0);
-		after = device_now();
-		if (after - before < took) {
-			took = after - before;
-			kvm_clock_offset = before + took / 2 - clock.clock;
-		}
-	}
+	kvmclock_learn(vmm);
+	kvm_clock_offset -= device_stopped;
 }
 
 struct run {
@@ -135,7 +84,7 @@ static void setup_device(struct run *r, int nr_vcpus, unsigned int flags)
 	pit_exits = 0;
 	r->vmm = vmm_new(nr_vcpus, flags);
 	r->vmm->io = vmm_io;
-	memset((void *)&pvclock, 0, sizeof(pvclock));
+	kvmclock_off();
 	time_learn(r->vmm);
 }
 

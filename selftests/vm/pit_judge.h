@@ -23,6 +23,7 @@ static struct {
 	} latch[PIT_CHANNELS], status[PIT_CHANNELS];
 	__u64 slack;
 	bool kvm;
+	bool mode1_inverted; /* mode 1: the output is high until the count is over, as older QEMUs have it */
 	unsigned long exact, bracketed, loose;
 	char why[160];
 } judge;
@@ -105,7 +106,7 @@ static int out_then(int ch, const struct pit_counter *c, __u64 load_from, __u64 
 		return -1;
 	high = some_moment(c, load_from, from, to, fits_out, 1);
 	low = some_moment(c, load_from, from, to, fits_out, 0);
-	return high < 0 || low < 0 || high == low ? -1 : high;
+	return high < 0 || low < 0 || high == low ? -1 : high ^ (c->mode == 1 && judge.mode1_inverted);
 }
 
 static void judge_latches(__u8 val, __u64 from, __u64 to)

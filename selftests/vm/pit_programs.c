@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random guest programs on the PIT: in a VM without the filter, the same with it, and the same on KVM's own PIT. A program that fails
- * (pit_judge.h) is made small and printed.
+ * Random guest programs on the PIT: in a VM without the filter, the same with it, and the same on KVM's own PIT; and on stock QEMU, without
+ * and with it. A program that fails (pit_judge.h) is made small and printed.
  *
  * And with the filter saved at a random access of each program, the VM's clock stopped, a new filter attached, and the state put back.
  *
@@ -11,6 +11,7 @@
 #include <limits.h>
 #include <iofilter/libiofilter.h>
 #include "pit_judge.h"
+#include "qemu.h"
 
 #define MAX_OPS 4096
 #define CHUNK	10 /* programs on one attach */
@@ -76,6 +77,10 @@ static unsigned int saves_seed;
 static unsigned long saved_in_flight;
 static __u64 cut_before; /* by the filters before this one */
 
+/* Stock QEMU instead of run.vmm, and the filter on it. */
+static struct qemu *qemu;
+static struct iofilter *on_qemu;
+
 /* KVM's PIT as the device is after power-on. It loads the counts anew. */
 static void kvm_power_on(void)
 {
@@ -138,6 +143,47 @@ static __u64 save_and_restore(void)
 	return stopped_at - saved_at + now_ns() - resumed_at;
 }
 
+/*
+ * QEMU's PIT has what earlier programs have left in it. So: read what may be latched, and program it anew. Not all of this is judged, but the
+ * twin sees it. And its versions differ in the output of mode 1.
+ */
+static const struct op first_ops[] = {
+#define READ(port_)	    { .port = port_, .len = 1 }
+#define WRITE(port_, val_)  { .port = port_, .len = 1, .write = 1, .val = val_ }
+#define FIRST(ch, mode) \
+	READ(PIT_PORT + ch), READ(PIT_PORT + ch), READ(PIT_PORT + ch), WRITE(PIT_CONTROL, ch << 6 | PIT_RW_WORD << 4 | mode << 1), \
+	WRITE(PIT_PORT + ch, 0), WRITE(PIT_PORT + ch, 0)
+	WRITE(PIT_SYSTEM, 0), FIRST(0, 0), FIRST(1, 0), FIRST(2, 1), READ(PIT_SYSTEM), FIRST(2, 0), READ(PIT_SYSTEM),
+};
+
+#define FIRST_OPS   6 /* of a channel */
+#define AFTER_MODE1 (1 + PIT_CHANNELS * FIRST_OPS)
+
+static struct result first_results[ARRAY_SIZE(first_ops)];
+
+static void guest_first(long unused)
+{
+	unsigned int i;
+
+	(void)unused;
+	for (i = 0; i < ARRAY_SIZE(first_ops); i++)
+		guest_one(&first_ops[i], &first_results[i]);
+}
+
+static void begin_qemu(void)
+{
+	const struct result *r = first_results;
+	unsigned int i;
+
+	qemu_run(qemu, guest_first, 0);
+	for (i = 0; i < ARRAY_SIZE(first_ops); i++, r++)
+		judge_port(first_ops[i].write, first_ops[i].port, r->data[0], judge_time(r->before - SLOP_NS), judge_time(r->after + SLOP_NS));
+	judge.twin.refresh = !!(r[-1].data[0] & PIT_61_REFRESH);
+	judge.mode1_inverted = first_results[AFTER_MODE1].data[0] & PIT_61_OUT;
+	judge.why[0] = 0;
+	cut_before = on_qemu ? -run.p->head.cut : 0;
+}
+
 static void begin(void)
 {
 	int ch;
@@ -154,13 +200,15 @@ static void begin(void)
 	}
 	judge.why[0] = 0;
 	judge.slack = side == FILTERED ? times.clock.bracket : 0;
-	if (side == FILTERED)
+	if (qemu)
+		begin_qemu();
+	else if (side == FILTERED)
 		attach();
 }
 
 static void end(void)
 {
-	if (side != FILTERED)
+	if (side != FILTERED || qemu)
 		return;
 	answered += run.p->answered + run.p->commands;
 	/* The guest is gone for good: nobody will end it. */
@@ -169,13 +217,22 @@ static void end(void)
 	run.link = NULL;
 }
 
+static void guest_runs(void (*guest)(long), long arg)
+{
+	if (qemu) {
+		qemu_run(qemu, guest, arg);
+		return;
+	}
+	vmm_run(run.vmm, 0, guest, arg);
+	time_learn(run.vmm);
+}
+
 /* Run ops [@from, @to) and judge them. Return: the first that is wrong, or CUT, or -1. */
 static int execute(int from, int to)
 {
 	int i, k, n;
 
-	vmm_run(run.vmm, 0, guest_run, (long)from << 32 | to);
-	time_learn(run.vmm);
+	guest_runs(guest_run, (long)from << 32 | to);
 	for (i = from; i < to; i++) {
 		const struct result *r = &results[i];
 
@@ -211,6 +268,25 @@ static int execute_program(int from, int to)
 
 static int access_of[PIT_CHANNELS];
 
+/*
+ * QEMU has a timer for each edge of IRQ0, and does nothing else while it is late with them: so no count of channel 0 below 1024, which only
+ * emit_program() writes.
+ */
+static bool programs_channel0;
+
+static void spare_qemu(struct op *op)
+{
+	if (!op->write || programs_channel0) {
+		if (op->write)
+			op->len = 1, op->string = 0;
+		return;
+	}
+	if (op->port == PIT_PORT)
+		op->port = PIT_PORT + 2;
+	if (op->port == PIT_CONTROL && !(op->val >> 6) && PIT_RW(op->val))
+		op->val |= 0x80;
+}
+
 static void emit(int write, int port, int val)
 {
 	long r = random();
@@ -225,6 +301,8 @@ static void emit(int write, int port, int val)
 		ops[nr_ops].len = 2;
 	if (odd_shapes && r % 499 == 2)
 		ops[nr_ops].string = 2 + random() % 3;
+	if (qemu)
+		spare_qemu(&ops[nr_ops]);
 	nr_ops++;
 }
 
@@ -233,12 +311,18 @@ static void emit_program(int ch)
 	static const int counts[] = { 0, 1, 2, 3, 50, 190, 191, 1000, 1193, 11932, 11933, 0x1000, 65535 };
 	int rw = random() % 4 ? 3 : 1 + random() % 2, count = random() % 3 ? counts[random() % ARRAY_SIZE(counts)] : random() & 0xffff;
 
+	if (qemu && !ch) {
+		rw |= PIT_RW_MSB;
+		count = count & 0xff00 ? count | 0x400 : 0;
+		programs_channel0 = true;
+	}
 	access_of[ch] = rw;
 	emit(1, PIT_CONTROL, ch << 6 | rw << 4 | (random() & 0xf));
 	if (rw & 1)
 		emit(1, PIT_PORT + ch, count);
 	if (rw & 2)
 		emit(1, PIT_PORT + ch, count >> 8);
+	programs_channel0 = false;
 }
 
 static void emit_reads(int port, int n)
@@ -357,25 +441,24 @@ static void measure(void)
 {
 	int i, rounds = 0;
 
-	run.link = filter_attach(run.skel->maps.pit_ops);
 	do {
 		nr_ops = 0;
 		for (i = 0; i < 50; i++)
 			emit(0, PIT_PORT, 0);
+		programs_channel0 = true;
 		emit(1, PIT_CONTROL, PIT_RW_WORD << 4 | 4);
 		emit(1, PIT_PORT, 0);
 		emit(1, PIT_PORT, 0);
+		programs_channel0 = false;
 		for (i = 0; i < 50; i++) {
 			emit(1, PIT_CONTROL, 0);
 			emit_reads(PIT_PORT, 2);
 		}
-		vmm_run(run.vmm, 0, guest_run, nr_ops);
+		guest_runs(guest_run, nr_ops);
 		times = run.p->channels[0];
 	} while (times.clock.calibrating && ++rounds < 20);
 	TEST_EQ(times.clock.calibrating, 0);
 	report(&run, "measured");
-	bpf_link__destroy(run.link);
-	run.link = NULL;
 }
 
 /* @n programs on one side. Return: how many accesses have come to the VMM. */
@@ -414,9 +497,13 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 		if (i % CHUNK == CHUNK - 1)
 			end();
 	}
-	printf("   %s: %lu accesses at the VMM, %llu answered by the filter; judged %lu exactly, %lu within their bracket, %lu not; %llu s\n",
-	       names[side], pit_exits, side == FILTERED ? answered : 0, judge.exact, judge.bracketed, judge.loose,
-	       (now_ns() - start) / 1000000000);
+	if (on_qemu)
+		answered = run.p->answered + run.p->commands - answered;
+	printf("   %s: ", names[side]);
+	if (!qemu)
+		printf("%lu accesses at the VMM, ", pit_exits);
+	printf("%llu answered by the filter; judged %lu exactly, %lu within their bracket, %lu not; %llu s\n", side == FILTERED ? answered : 0,
+	       judge.exact, judge.bracketed, judge.loose, (now_ns() - start) / 1000000000);
 	return pit_exits;
 }
 
@@ -429,7 +516,10 @@ static void programs(void)
 	printf("   SEED=%u, %lu programs without the filter, the same with it, and on KVM's own PIT\n", seed, n);
 	setup_device(&run, 1, 0);
 	load(&run);
+	run.link = filter_attach(run.skel->maps.pit_ops);
 	measure();
+	bpf_link__destroy(run.link);
+	run.link = NULL;
 	alone = series(ALONE, n, seed);
 	filtered = series(FILTERED, n, seed);
 	printf("   %lu programs were not judged to the end for what was cut off\n", cuts);
@@ -454,7 +544,10 @@ static void saved(void)
 	printf("   SEED=%u, %lu programs, each of them saved in its middle\n", seed, n);
 	setup_device(&run, 1, 0);
 	load(&run);
+	run.link = filter_attach(run.skel->maps.pit_ops);
 	measure();
+	bpf_link__destroy(run.link);
+	run.link = NULL;
 	answered = cuts = saved_in_flight = 0;
 	saves = true;
 	saves_seed = seed;
@@ -468,11 +561,45 @@ static void saved(void)
 	teardown(&run);
 }
 
+/* Stock QEMU, whose PIT is its own with a split irqchip. */
+static void programs_qemu(void)
+{
+	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale(), all;
+	unsigned int seed = test_seed();
+
+	printf("   SEED=%u, %lu programs on stock QEMU without the filter, and the same with it\n", seed, n);
+	memset(&run, 0, sizeof(run));
+	memset(&device, 0, sizeof(device));
+	device.clock = device_clock;
+	kvmclock_off();
+	qemu = qemu_start("q35,kernel-irqchip=split");
+	qemu_run(qemu, guest_kvmclock_on, 0);
+	cuts = answered = 0;
+	series(ALONE, n, seed);
+	all = judge.exact + judge.bracketed + judge.loose;
+
+	TEST_ASSERT(!iofilter_attach(qemu_pid(qemu), "pit", NULL, &on_qemu), "%s", iofilter_error());
+	run.p = iofilter_state(on_qemu);
+	measure();
+	answered = run.p->answered + run.p->commands;
+	series(FILTERED, n, seed);
+	report(&run, "with the filter");
+	printf("   %lu programs were not judged to the end for what was cut off\n", cuts);
+	TEST_ASSERT(cuts < n / 10, "more than a tenth");
+	TEST_ASSERT(answered > all / 20, "only %llu of %lu were answered", answered, all);
+	iofilter_stop(on_qemu, 0);
+	iofilter_close(on_qemu);
+	on_qemu = NULL;
+	qemu_end(qemu);
+	qemu = NULL;
+}
+
 int main(int argc, char **argv)
 {
 	const struct test tests[] = {
 		{ "saved", saved },
 		{ "programs", programs },
+		{ "qemu", programs_qemu },
 	};
 
 	return test_main(tests, ARRAY_SIZE(tests), argc, argv);

@@ -85,12 +85,19 @@ def check(ok, *what):
         fail(*what)
 
 
+def target(link):
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:  # closed meanwhile
+        return ""
+
+
 def start(name):
     p = subprocess.Popen(["qemu-system-x86_64", "-accel", "kvm", "-M", "q35,kernel-irqchip=split", "-display", "none", "-nodefaults", "-S",
                           "-name", name], stdin=subprocess.DEVNULL)
     for _ in range(100):
         time.sleep(0.2)
-        if any("kvm-vcpu" in os.readlink(f"/proc/{p.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{p.pid}/fd")):
+        if any("kvm-vcpu" in target(f"/proc/{p.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{p.pid}/fd")):
             break
     return p
 
