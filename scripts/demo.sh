@@ -11,5 +11,5 @@ set -euo pipefail
 "$ROOT/scripts/guest-image.sh"
 rm -f "$O/demo.json"
 [ $# -gt 0 ] || say "booting a machine with KVM and our module (about 30 s)"
-"$ROOT/scripts/vm.sh" --timeout 300 "$@" -- python3 scripts/demo.py
+"$ROOT/scripts/vm.sh" --timeout 300 "$@" -- /usr/bin/python3 scripts/demo.py
 say "numbers are in $O/demo.json"

@@ -23,7 +23,7 @@ ls $pins $pins/progs
 "$iofilter" attach --pid $qemu --daemon --pinned $pins
 "$iofilter" status --pid $qemu
 "$iofilter" status --pid $qemu --json > "$dir/json"
-python3 - "$dir/json" <<'PY'
+/usr/bin/python3 -I - "$dir/json" <<'PY'
 import json, sys
 text = json.load(open(sys.argv[1]))
 assert "pmtimer" in json.dumps(text), text

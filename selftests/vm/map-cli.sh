@@ -9,7 +9,7 @@ set -uo pipefail
 # json NAME EXPRESSION: of status, i the filter of that name, m what it says of the map
 json() {
 	"$iofilter" status --pid $qemu --json |
-		python3 -c "import json, sys; i = [i for i in json.load(sys.stdin) if i['device'] == '$1'][0]; m = i.get('map'); print($2)"
+		/usr/bin/python3 -I -c "import json, sys; i = [i for i in json.load(sys.stdin) if i['device'] == '$1'][0]; m = i.get('map'); print($2)"
 }
 is() { local got; got=$(json "$1" "$2"); [ "$got" = "$3" ] || fail "$1: wanted $2 to be $3, got $got"; }
 # What is attached, but for counters, and what stands still of the map.
@@ -92,7 +92,7 @@ done
 sleep 2
 kill -INT $loader
 wait $loader || fail "the loader in the foreground: $?"
-python3 - "$dir/log" <<'P' || fail "what it said: $(cat "$dir/log")"
+/usr/bin/python3 -I - "$dir/log" <<'P' || fail "what it said: $(cat "$dir/log")"
 import json, sys
 events = [json.loads(line) for line in open(sys.argv[1])]
 alarms = [e['alarms'] for e in events if e['event'] == 'alarm']

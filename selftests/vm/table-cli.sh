@@ -9,7 +9,7 @@ set -uo pipefail
 attached() { tail -n +2 "$filters" | cut -d' ' -f1-6 | sort; "$iofilter" table show --pid $qemu --json 2>&1; }
 
 # json EXPRESSION: of the table that is attached, as t
-json() { "$iofilter" table show --pid $qemu --json | python3 -c "import json, sys; t = json.load(sys.stdin); print($1)"; }
+json() { "$iofilter" table show --pid $qemu --json | /usr/bin/python3 -I -c "import json, sys; t = json.load(sys.stdin); print($1)"; }
 
 start_vm table
 
