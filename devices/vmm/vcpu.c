@@ -121,6 +121,8 @@ static void *vcpu_thread(void *arg)
 		else if (err != EINTR && err != EAGAIN)
 			internal_error(v, strerror(err), err);
 	}
+	/* Who waits for it to park would wait for ever: the guest's end may have come amid a stop. */
+	pthread_cond_broadcast(&vmm->changed);
 	pthread_mutex_unlock(&vmm->lock);
 	return NULL;
 }
