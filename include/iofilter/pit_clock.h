@@ -149,7 +149,7 @@ PIT_PROG int pit_clock_out(struct pit_channel *c PIT_ARG, const struct kvm_iofil
 	__u32 count = c->count, why;
 	__u64 d, late;
 
-	/* QEMU's versions may differ in the sense of mode 1's output; KVM's own PIT has the opposite of QEMU 10's. */
+	/* QEMU's versions differ in mode 1: 7.2 has it high until the count is over, as KVM's own PIT; 10.0 from then on. */
 	if (c->mode == 1)
 		return IOFILTER_PUNT_UNPROVEN;
 	if (c->phase_only && IOFILTER_CLAUSE(PIT_PHASE))

@@ -31,7 +31,8 @@ extern const char firmware[];
 static unsigned char stack[STACK_SIZE] __attribute__((aligned(4096)));
 
 /* From the reset vector to 64-bit mode; then call what the mailbox says, again and again. It runs at 0xf0000. */
-#define MAILBOX_STR "0x8000"
+#define STRING(x) #x
+#define AT(addr)  STRING(addr)
 asm(".pushsection .rodata.firmware, \"a\"\n"
     "	.code16\n"
     "firmware:\n"
@@ -49,7 +50,7 @@ asm(".pushsection .rodata.firmware, \"a\"\n"
     "	movw	%ax, %ss\n"
     "	movl	$0x20, %eax\n" /* PAE */
     "	movl	%eax, %cr4\n"
-    "	movl	" MAILBOX_STR ", %eax\n"
+    "	movl	" AT(MAILBOX) ", %eax\n"
     "	movl	%eax, %cr3\n"
     "	movl	$0xc0000080, %ecx\n" /* EFER.LME */
     "	rdmsr\n"
@@ -60,7 +61,7 @@ asm(".pushsection .rodata.firmware, \"a\"\n"
     "	ljmpl	$24, $(loop - firmware + 0xf0000)\n"
     "	.code64\n"
     "loop:\n"
-    "	movl	$" MAILBOX_STR ", %ebx\n"
+    "	movl	$" AT(MAILBOX) ", %ebx\n"
     "1:	pause\n"
     "	movl	8(%rbx), %eax\n"
     "	cmpl	12(%rbx), %eax\n"

@@ -232,11 +232,12 @@ static void guest_reader(long arg)
 	}
 }
 
-static void toggle(void)
+static void toggle_on(bool free)
 {
 	unsigned long before;
 	struct run r;
 
+	lock_free = free;
 	setup(&r, 3);
 	prove(&r);
 	back = worst_back = stop = toggles = newest = 0;
@@ -252,6 +253,17 @@ static void toggle(void)
 	TEST_EQ(r.clk->fuse, IOFILTER_FUSE_OK);
 	TEST_ASSERT(answered(&r) - before > 1000, "only %lu were answered", answered(&r) - before);
 	teardown(&r);
+	lock_free = false;
+}
+
+static void toggle(void)
+{
+	toggle_on(false);
+}
+
+static void toggle_lock_free(void)
+{
+	toggle_on(true);
 }
 
 /* A counter that is halted, and polled. Nothing is answered, and no fuse blows. */
@@ -359,6 +371,7 @@ int main(int argc, char **argv)
 		{ "halves", halves },
 		{ "truth", truth },
 		{ "toggle", toggle },
+		{ "toggle_lock_free", toggle_lock_free },
 		{ "halted", halted },
 		{ "siblings", siblings },
 	};

@@ -19,6 +19,24 @@ static __s64 clock_offset = 1000000000;
 static unsigned long hpet_exits;
 static struct pm_model pm;
 
+/* The main counter is read without the lock, as by QEMU since 10.2, which has a sequence count around each write. */
+static bool lock_free;
+static unsigned int device_seq; /* odd: a write is under way */
+
+static inline __u64 read_lock_free(__u64 offset, __u32 len)
+{
+	unsigned int seq;
+	__u64 val;
+
+	do {
+		while ((seq = __atomic_load_n(&device_seq, __ATOMIC_ACQUIRE)) & 1)
+			;
+		val = hpet_read(&device, offset, len);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	} while (__atomic_load_n(&device_seq, __ATOMIC_RELAXED) != seq);
+	return val;
+}
+
 static inline __u64 vm_clock(void *unused)
 {
 	(void)unused;
@@ -31,12 +49,19 @@ static inline void vmm_io(struct vmm *vmm, struct vmm_access *a)
 {
 	(void)vmm;
 	if (a->mmio && a->addr >= HPET_BASE && a->addr < HPET_BASE + HPET_LEN) {
-		pthread_mutex_lock(&device_lock);
 		__atomic_add_fetch(&hpet_exits, 1, __ATOMIC_RELAXED);
-		if (a->write)
+		if (lock_free && !a->write && (a->addr - HPET_BASE) / 8 == HPET_MAIN_CNT / 8) {
+			a->val = read_lock_free(a->addr - HPET_BASE, a->len);
+			return;
+		}
+		pthread_mutex_lock(&device_lock);
+		if (a->write) {
+			__atomic_add_fetch(&device_seq, 1, __ATOMIC_SEQ_CST);
 			hpet_write(&device, a->addr - HPET_BASE, a->val, a->len);
-		else
+			__atomic_add_fetch(&device_seq, 1, __ATOMIC_SEQ_CST);
+		} else {
 			a->val = hpet_read(&device, a->addr - HPET_BASE, a->len);
+		}
 		pthread_mutex_unlock(&device_lock);
 	} else if (!a->mmio && a->addr == PMTIMER_PORT && !a->write) {
 		a->val = pm_read(&pm);

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* A PIT's filter that goes, in the middle of what it has begun: the guest gets no half of it from the VMM, or that is counted. */
+#include <sched.h>
+#include <signal.h>
+#include <sys/wait.h>
 #include "pit_notes.h"
 
 #define DRAINS "/sys/kernel/debug/kvm_iofilter/drains"
@@ -84,6 +87,26 @@ static void restart(struct iofilter_pit *p, const struct pit_channel *times)
 	}
 }
 
+static int holds_files(void *unused)
+{
+	(void)unused;
+	while (pause())
+		;
+	return 0;
+}
+
+/* The last process that holds the link dies of SIGKILL. It shares this one's memory: a copy would move the guest's pages. */
+static void kill_holder(struct bpf_link *link)
+{
+	static char stack[16384] __attribute__((aligned(16)));
+	pid_t pid = clone(holds_files, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
+
+	TEST_ASSERT(pid > 0, "clone: %s", strerror(errno));
+	bpf_link__destroy(link);
+	kill(pid, SIGKILL);
+	TEST_EQ(waitpid(pid, NULL, 0), pid);
+}
+
 static void moments(void)
 {
 	unsigned long i, n = getenv("TORTURE") ? 10000 : 500 * test_scale(), upto, wrong, torn = 0, cut = 0, spare = 0;
@@ -121,9 +144,8 @@ static void moments(void)
 		how[what]++;
 		total += p->commands;
 		if (what == 0) {
-			/* Killed. */
 			killed += !!*(volatile __u32 *)&p->head.in_flight;
-			bpf_link__destroy(r[now].link);
+			kill_holder(r[now].link);
 		} else {
 			in_flight += drain(p);
 		}

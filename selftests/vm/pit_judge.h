@@ -10,7 +10,8 @@
 
 #include "pit.h"
 
-#define LOOSE_NS 3000000 /* of an access that took so long nothing is said */
+#define LOOSE_NS   3000000 /* of an access that took so long nothing is said */
+#define KVM_OFF_NS 200000  /* so exactly QEMU has found out what its clock is against that of KVM's PIT */
 
 static struct {
 	struct pit twin; /* its clock is the end of the access */
@@ -23,7 +24,8 @@ static struct {
 	} latch[PIT_CHANNELS], status[PIT_CHANNELS];
 	__u64 slack;
 	bool kvm;
-	bool mode1_inverted; /* mode 1: the output is high until the count is over, as older QEMUs have it */
+	bool behind_kvm; /* port 0x61 is QEMU's, and the PIT behind it KVM's */
+	bool mode1_inverted; /* mode 1: the output is high until the count is over, as QEMU 7.2's */
 	unsigned long exact, bracketed, loose;
 	char why[160];
 } judge;
@@ -136,12 +138,16 @@ static void judge_write(__u16 port, __u8 val, __u64 from, __u64 to)
 	for (ch = 0; ch < PIT_CHANNELS; ch++)
 		loaded[ch] = judge.twin.counters[ch].count_load_time;
 	/* KVM's PIT has no modes 6 and 7, which are 2 and 3. */
-	if (judge.kvm && port == PIT_CONTROL && val >> 6 != 3 && PIT_RW(val) && (val >> 1 & 7) > 5)
+	if ((judge.kvm || judge.behind_kvm) && port == PIT_CONTROL && val >> 6 != 3 && PIT_RW(val) && (val >> 1 & 7) > 5)
 		val &= ~8;
 	if (port == PIT_CONTROL)
 		judge_latches(val, from, to);
 	at_ns = to;
 	pit_port_write(&judge.twin, port, val);
+	for (ch = 0; ch < PIT_CHANNELS; ch++)
+		/* For a write of port 0x61 QEMU gets and sets all of KVM's PIT, which loads each count anew. */
+		if (judge.behind_kvm && port == PIT_SYSTEM)
+			judge.twin.counters[ch].count_load_time = to;
 	for (ch = 0; ch < PIT_CHANNELS; ch++)
 		if (judge.twin.counters[ch].count_load_time != loaded[ch])
 			judge.load_from[ch] = from;
@@ -187,7 +193,8 @@ static void judge_counter(int ch, __u8 got, __u64 from, __u64 to)
 
 static void judge_system(__u8 got, __u64 from, __u64 to)
 {
-	int out = out_then(2, &judge.twin.counters[2], judge.load_from[2], from, to);
+	__u64 off = judge.behind_kvm ? KVM_OFF_NS : 0;
+	int out = out_then(2, &judge.twin.counters[2], judge.load_from[2], from - off, to + off);
 	__u8 want;
 
 	at_ns = to;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Random guest programs on the PIT: in a VM without the filter, the same with it, and the same on KVM's own PIT; and on stock QEMU, without
- * and with it. A program that fails (pit_judge.h) is made small and printed.
+ * and with it, with QEMU's PIT, and port 0x61 with KVM's. A program that fails (pit_judge.h) is made small and printed.
  *
  * And with the filter saved at a random access of each program, the VM's clock stopped, a new filter attached, and the state put back.
  *
@@ -10,76 +10,24 @@
  */
 #include <limits.h>
 #include <iofilter/libiofilter.h>
-#include "pit_judge.h"
-#include "qemu.h"
+#include <iofilter/speaker.h>
+#include "pit_ops.h"
 
-#define MAX_OPS 4096
 #define CHUNK	10 /* programs on one attach */
 #define CUT	INT_MAX
-
-struct op {
-	__u8 write, port, len, string;
-	__u32 val, think;
-};
-
-static struct op ops[MAX_OPS];
-static int nr_ops;
-
-static struct result {
-	__u64 before, after;
-	__u8 data[4];
-} results[MAX_OPS];
-
-/* --- in the guest --- */
-
-static void guest_one(const struct op *op, struct result *r)
-{
-	__u32 i;
-	__u16 w;
-
-	for (i = 0; i < op->think; i++)
-		asm volatile("pause");
-	for (i = 0; i < sizeof(r->data); i++)
-		r->data[i] = op->val;
-	r->before = guest_time();
-	if (op->string && op->write)
-		guest_outs(op->port, r->data, op->string, 1);
-	else if (op->string)
-		guest_ins(op->port, r->data, op->string, 1);
-	else if (op->write && op->len == 2)
-		outw(op->val << 8 | op->val, op->port);
-	else if (op->write)
-		outb(op->val, op->port);
-	else if (op->len == 2)
-		w = inw(op->port), r->data[0] = w, r->data[1] = w >> 8;
-	else
-		r->data[0] = inb(op->port);
-	r->after = guest_time();
-}
-
-static void guest_run(long arg)
-{
-	int i;
-
-	for (i = arg >> 32; i < (int)arg; i++)
-		guest_one(&ops[i], &results[i]);
-}
 
 /* --- one attach --- */
 
 static struct run run;
 static struct pit_channel times; /* of the first one: the others need not measure again */
-static enum side { ALONE, FILTERED, KVM_PIT } side;
 static unsigned long long answered;
-static unsigned long cuts, odd_shapes;
+static unsigned long cuts;
 static bool saves; /* at a random access of each program */
 static unsigned int saves_seed;
 static unsigned long saved_in_flight;
 static __u64 cut_before; /* by the filters before this one */
 
-/* Stock QEMU instead of run.vmm, and the filter on it. */
-static struct qemu *qemu;
-static struct iofilter *on_qemu;
+static struct iofilter *on_qemu; /* the filter on stock QEMU */
 
 /* KVM's PIT as the device is after power-on. It loads the counts anew. */
 static void kvm_power_on(void)
@@ -264,127 +212,6 @@ static int execute_program(int from, int to)
 	return wrong_at;
 }
 
-/* --- programs, as in host/pit_fuzz.c --- */
-
-static int access_of[PIT_CHANNELS];
-
-/*
- * QEMU has a timer for each edge of IRQ0, and does nothing else while it is late with them: so no count of channel 0 below 1024, which only
- * emit_program() writes.
- */
-static bool programs_channel0;
-
-static void spare_qemu(struct op *op)
-{
-	if (!op->write || programs_channel0) {
-		if (op->write)
-			op->len = 1, op->string = 0;
-		return;
-	}
-	if (op->port == PIT_PORT)
-		op->port = PIT_PORT + 2;
-	if (op->port == PIT_CONTROL && !(op->val >> 6) && PIT_RW(op->val))
-		op->val |= 0x80;
-}
-
-static void emit(int write, int port, int val)
-{
-	long r = random();
-
-	if (nr_ops == MAX_OPS)
-		return;
-	ops[nr_ops] = (struct op){ .write = write, .port = port, .val = val & 0xff, .len = 1, .think = r % 64 };
-	if (r % 97 == 0)
-		ops[nr_ops].think = random() % 20000;
-	/* What straddles port 0x61 the filter does not see. KVM's PIT takes two bytes for one. */
-	if (odd_shapes && r % 499 == 1 && port != PIT_SYSTEM && side != KVM_PIT)
-		ops[nr_ops].len = 2;
-	if (odd_shapes && r % 499 == 2)
-		ops[nr_ops].string = 2 + random() % 3;
-	if (qemu)
-		spare_qemu(&ops[nr_ops]);
-	nr_ops++;
-}
-
-static void emit_program(int ch)
-{
-	static const int counts[] = { 0, 1, 2, 3, 50, 190, 191, 1000, 1193, 11932, 11933, 0x1000, 65535 };
-	int rw = random() % 4 ? 3 : 1 + random() % 2, count = random() % 3 ? counts[random() % ARRAY_SIZE(counts)] : random() & 0xffff;
-
-	if (qemu && !ch) {
-		rw |= PIT_RW_MSB;
-		count = count & 0xff00 ? count | 0x400 : 0;
-		programs_channel0 = true;
-	}
-	access_of[ch] = rw;
-	emit(1, PIT_CONTROL, ch << 6 | rw << 4 | (random() & 0xf));
-	if (rw & 1)
-		emit(1, PIT_PORT + ch, count);
-	if (rw & 2)
-		emit(1, PIT_PORT + ch, count >> 8);
-	programs_channel0 = false;
-}
-
-static void emit_reads(int port, int n)
-{
-	while (n-- > 0)
-		emit(0, port, 0);
-}
-
-static void emit_some(void)
-{
-	int ch = random() % PIT_CHANNELS, n = 1 + random() % 12, i;
-
-	switch (random() % 10) {
-	case 0:
-		emit_program(ch);
-		break;
-	case 1:
-		emit_program(2);
-		emit(1, PIT_SYSTEM, random() & 3);
-		emit_reads(PIT_SYSTEM, n);
-		break;
-	case 2: case 3: case 4:
-		for (i = 0; i < n; i++) {
-			emit(1, PIT_CONTROL, ch << 6);
-			emit_reads(PIT_PORT + ch, random() % 8 ? (access_of[ch] == 3 ? 2 : 1) : random() % 4);
-		}
-		break;
-	case 5:
-		emit(1, PIT_CONTROL, 0xc0 | (random() & 0x3e));
-		for (i = random() % 8; i > 0; i--)
-			emit_reads(PIT_PORT + random() % PIT_CHANNELS, 1);
-		break;
-	case 6:
-		emit_reads(PIT_PORT + ch, random() % 3 ? n : 150);
-		break;
-	case 7:
-		emit_reads(PIT_SYSTEM, n);
-		break;
-	case 8:
-		emit(1, random() % 3 ? PIT_SYSTEM : PIT_PORT + ch, random());
-		break;
-	default:
-		for (i = random() % 4; i > 0; i--)
-			emit(random() & 1, random() % 5 ? PIT_PORT + random() % 4 : PIT_SYSTEM, random());
-	}
-}
-
-static void generate(void)
-{
-	int ch, want = nr_ops + 20 + random() % 80;
-
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
-		emit_reads(PIT_PORT + ch, 3);
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
-		if (random() % 8)
-			emit_program(ch);
-	if (random() % 2)
-		emit(0, PIT_SYSTEM, 0);
-	while (nr_ops < want)
-		emit_some();
-}
-
 /* --- a failure, made small --- */
 
 /* In a VM nothing happens twice in the same way: a few tries. */
@@ -480,7 +307,10 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 			begin();
 		}
 		from = nr_ops;
-		generate();
+		if (judge.behind_kvm)
+			generate_speaker();
+		else
+			generate();
 		at = execute_program(from, nr_ops);
 		if (at == CUT) {
 			cuts++;
@@ -497,7 +327,7 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 		if (i % CHUNK == CHUNK - 1)
 			end();
 	}
-	if (on_qemu)
+	if (on_qemu && !judge.behind_kvm)
 		answered = run.p->answered + run.p->commands - answered;
 	printf("   %s: ", names[side]);
 	if (!qemu)
@@ -594,12 +424,50 @@ static void programs_qemu(void)
 	qemu = NULL;
 }
 
+/* QEMU as it is by default: the PIT is KVM's, and a read of port 0x61 is an exit and a system call for its state. */
+static void speaker_qemu(void)
+{
+	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale(), all;
+	unsigned int seed = test_seed();
+	const struct iofilter_speaker *s;
+
+	printf("   SEED=%u, %lu programs for port 0x61 of stock QEMU without the filter, and the same with it\n", seed, n);
+	memset(&run, 0, sizeof(run));
+	memset(&device, 0, sizeof(device));
+	memset(&times, 0, sizeof(times));
+	device.clock = device_clock;
+	kvmclock_off();
+	judge.behind_kvm = true;
+	qemu = qemu_start("q35");
+	qemu_run(qemu, guest_kvmclock_on, 0);
+	cuts = 0;
+	series(ALONE, n, seed);
+	all = judge.exact;
+
+	TEST_ASSERT(!iofilter_attach(qemu_pid(qemu), "speaker", NULL, &on_qemu), "%s", iofilter_error());
+	s = iofilter_state(on_qemu);
+	run.p = iofilter_state(on_qemu); /* for its head */
+	series(FILTERED, n, seed);
+	printf("   %llu of %lu reads answered; %lu programs were not judged to the end for what was cut off\n", s->answered, judge.exact, cuts);
+	/* Every other read leaves something in flight, and a write or a string may come then. */
+	TEST_ASSERT(cuts < n / 2, "more than a half");
+	TEST_ASSERT(judge.exact > all / 2, "%lu judged, without the filter %lu", judge.exact, all);
+	TEST_ASSERT(s->answered > judge.exact / 10, "only %llu were answered", s->answered);
+	iofilter_stop(on_qemu, 0);
+	iofilter_close(on_qemu);
+	on_qemu = NULL;
+	qemu_end(qemu);
+	qemu = NULL;
+	judge.behind_kvm = false;
+}
+
 int main(int argc, char **argv)
 {
 	const struct test tests[] = {
 		{ "saved", saved },
 		{ "programs", programs },
 		{ "qemu", programs_qemu },
+		{ "speaker_qemu", speaker_qemu },
 	};
 
 	return test_main(tests, ARRAY_SIZE(tests), argc, argv);

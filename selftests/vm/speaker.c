@@ -306,6 +306,63 @@ static void two_vcpus(void)
 	teardown(&r);
 }
 
+/* They hand a lock around: so it is known what was written and read last. */
+static volatile __u32 guest_lock;
+static volatile __u8 written, last_read;
+static volatile unsigned long locked_reads, wrong_bits, wrong_toggles;
+
+static void guest_stress(long arg)
+{
+	__u64 x = arg * 0x9e3779b97f4a7c15ULL;
+	long n = arg >> 8;
+	__u8 val;
+
+	while (n--) {
+		x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+		while (__sync_lock_test_and_set(&guest_lock, 1))
+			asm volatile("pause");
+		switch (x >> 8 & 127) {
+		case 0:
+			written = x >> 16 & 3;
+			outb(written, PIT_SYSTEM);
+			break;
+		case 1:
+			guest_load(x >> 16 & 1 ? 3 : 0, 1193 + (x >> 17 & 0x7fff));
+			break;
+		default:
+			val = inb(PIT_SYSTEM);
+			wrong_bits += (val & 3) != written;
+			wrong_toggles += locked_reads && !((val ^ last_read) & PIT_61_REFRESH);
+			last_read = val;
+			locked_reads++;
+		}
+		__sync_lock_release(&guest_lock);
+	}
+}
+
+static void stress(void)
+{
+	long n = 20000 * test_scale();
+	struct run r;
+	int i;
+
+	setup(&r, 3);
+	vmm_run(r.vmm, 0, guest_speaks, 0);
+	written = pit_state(r.vmm).channels[2].gate | data_on << 1;
+	locked_reads = wrong_bits = wrong_toggles = guest_lock = 0;
+	for (i = 0; i < 3; i++)
+		vmm_start(r.vmm, i, guest_stress, n << 8 | (i + 1));
+	for (i = 0; i < 3; i++)
+		vmm_join(r.vmm, i);
+	report(&r, "three vCPUs that write and read");
+	printf("   %lu reads, bit 4 was the same %lu times\n", locked_reads, wrong_toggles);
+	TEST_EQ(wrong_bits, 0);
+	TEST_ASSERT(wrong_toggles <= r.p->head.cut, "%lu times bit 4 was the same, %llu cuts", wrong_toggles, r.p->head.cut);
+	TEST_ASSERT(r.p->answered > locked_reads / 4, "only %llu of %lu answered", r.p->answered, locked_reads);
+	TEST_EQ(r.p->mismatches, 0);
+	teardown(&r);
+}
+
 /* Stopped, and gone on as QEMU does, perhaps with something else loaded: nothing old is answered. */
 static void stopped(void)
 {
@@ -404,6 +461,7 @@ int main(int argc, char **argv)
 		{ "calibrate", calibrate },
 		{ "squares", squares },
 		{ "two_vcpus", two_vcpus },
+		{ "stress", stress },
 		{ "stopped", stopped },
 		{ "drained", drained },
 		{ "other_vmm", other_vmm },

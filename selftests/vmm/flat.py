@@ -116,11 +116,18 @@ def main():
     check(v["took"] >= 50 and v["answered"] >= a - b - 1000, f"table: {v}")
     table = "--filter=table=" + os.path.join(ROOT, "tables", "ide-poll.rules")
     for name, args in ("ide", ["--filter=ide"]), ("table", [table]):
-        # An attach stops the guest for some time: more of them, and the PM timer has gone round.
-        stats = once(f"{name} with bad predictions", args + [f"--sabotage={seed}", "--reattach-every=700"], image)
-        v = stats["filters"][name]
-        bad = v["predicted_nothing"], v["predicted_less"], v["predicted_elsewhere"]
-        check(sum(bad) and v["answered"] > 1000, f"{name}: {v}")
+        # The filter is there for half of the time, and perhaps not while the disk is read.
+        bad = answered = 0
+        for _ in range(8):
+            # An attach stops the guest for some time: more of them, and the PM timer has gone round.
+            stats = once(f"{name} with bad predictions", args + [f"--sabotage={seed}", "--reattach-every=700"], image)
+            v = stats["filters"][name]
+            bad += v["predicted_nothing"] + v["predicted_less"] + v["predicted_elsewhere"]
+            answered += v["answered"]
+            if bad and answered > 1000:
+                break
+            seed += 1
+        check(bad and answered > 1000, f"{name}: {bad} bad predictions, {answered} accesses answered")
     print("ok")
 
 
