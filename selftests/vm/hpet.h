@@ -80,14 +80,13 @@ struct run {
 
 static inline void setup_device(struct run *r, int nr_vcpus)
 {
+	memset(r, 0, sizeof(*r));
 	memset(&device, 0, sizeof(device));
 	device.clock = vm_clock;
 	hpet_reset(&device);
 	hpet_exits = 0;
 	r->vmm = vmm_new(nr_vcpus, 0);
 	r->vmm->io = vmm_io;
-	r->link = NULL;
-	r->skel = NULL;
 }
 
 static inline void attach(struct run *r)

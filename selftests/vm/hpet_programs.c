@@ -4,10 +4,10 @@
  * on stock QEMU. Two more devices of the same kind get the same writes: one as late, one as early as they can have come. What the
  * guest has read lies between the two, or is what both show.
  */
-#include <iofilter/libiofilter.h>
 #include "hpet.h"
 #include "kvmclock.h"
-#include "qemu.h"
+#include "minimise.h"
+#include "qemu_filter.h"
 
 #define MAX_OPS 64
 
@@ -29,9 +29,7 @@ static unsigned int nr_ops;
 static struct run run;
 static char why[256];
 
-/* Stock QEMU instead of run.vmm, and the filter on it. */
-static struct qemu *qemu;
-static struct iofilter *on_qemu;
+static struct qemu *qemu; /* the programs run on it; else in run.vmm */
 
 static __u64 guest_access(__u32 offset, __u32 len, bool write, __u64 val)
 {
@@ -251,10 +249,11 @@ static int execute(void)
 }
 
 /* In a VM nothing happens twice in the same way: a few tries. */
-static int again(void)
+static int again(int n)
 {
 	int i, at = -1;
 
+	nr_ops = n;
 	for (i = 0; i < 3 && at < 0; i++)
 		at = execute();
 	return at;
@@ -262,27 +261,10 @@ static int again(void)
 
 static void fail(unsigned int program, const char *how, int at)
 {
-	struct op all[MAX_OPS];
-	unsigned int i, len, n;
+	unsigned int i;
 
 	fprintf(stderr, "program %u, %s, access %d: %s\n", program, how, at, why);
-	nr_ops = at + 1;
-	for (len = nr_ops / 2; len >= 1; len /= 2)
-		for (i = 0; i + len <= nr_ops;) {
-			n = nr_ops;
-			memcpy(all, ops, sizeof(ops));
-			memmove(ops + i, ops + i + len, (n - i - len) * sizeof(*ops));
-			nr_ops = n - len;
-			at = again();
-			if (at >= 0) {
-				nr_ops = at + 1;
-				continue;
-			}
-			memcpy(ops, all, sizeof(ops));
-			nr_ops = n;
-			i += len;
-		}
-	at = again();
+	at = again(minimise(ops, at + 1, sizeof(*ops), INT_MAX, again));
 	fprintf(stderr, "the least that does it%s:\n", at < 0 ? " (not this time)" : "");
 	for (i = 0; i < nr_ops; i++)
 		fprintf(stderr, "  %8llu us: %s %u bytes at %#05x%s %#llx; took %llu us\n", (results[i].before - results[0].before) / 1000,
@@ -308,16 +290,20 @@ static unsigned long series(unsigned int n, const char *how)
 	return hpet_exits;
 }
 
+static void setup_machine(void)
+{
+	setup_device(&run, 1);
+	kvmclock_off();
+	kvmclock_learn(run.vmm);
+}
+
 static void programs(void)
 {
 	unsigned int n = 2000 * test_scale(), seed = test_seed();
 	unsigned long alone, filtered;
 
 	printf("   SEED=%u, %u programs\n", seed, n);
-	memset(&run, 0, sizeof(run));
-	setup_device(&run, 1);
-	kvmclock_off();
-	kvmclock_learn(run.vmm);
+	setup_machine();
 	srandom(seed);
 	alone = series(n, "without the filter");
 	srandom(seed);
@@ -333,32 +319,31 @@ static void programs(void)
 static void programs_qemu(void)
 {
 	unsigned int n = (getenv("TORTURE") ? 2000 : 200) * test_scale(), seed = test_seed();
+	int version = qemu_version();
+	struct iofilter *f;
 	__u64 reads;
 
 	printf("   SEED=%u, %u programs on stock QEMU\n", seed, n);
 	memset(&run, 0, sizeof(run));
 	kvmclock_off();
-	splits = qemu_version() < 901;
+	splits = version < 901;
 	qemu = qemu_start("q35");
 	qemu_run(qemu, guest_kvmclock_on, 0);
 	srandom(seed);
 	series(n, "on QEMU without the filter");
-	TEST_ASSERT(!iofilter_attach(qemu_pid(qemu), "hpet", NULL, &on_qemu), "%s", iofilter_error());
-	run.h = iofilter_state(on_qemu);
+	f = qemu_attach(qemu, "hpet");
+	run.h = iofilter_state(f);
 	run.clk = &run.h->counter.clock;
 	srandom(seed);
 	series(n, "on QEMU with the filter");
 	reads = run.h->counter.verdicts[IOFILTER_PUNT_UNPROVEN] + run.h->counter.vcpus[0].answered;
-	printf("   QEMU %d: %llu reads answered, bracket %llu us\n", qemu_version(), run.h->counter.vcpus[0].answered, run.clk->bracket / 1000);
+	printf("   QEMU %d: %llu reads answered, bracket %llu us\n", version, run.h->counter.vcpus[0].answered, run.clk->bracket / 1000);
 	TEST_ASSERT(run.h->counter.vcpus[0].answered > reads / 10, "of %llu", reads);
 	TEST_EQ(run.clk->fuse, IOFILTER_FUSE_OK);
-	iofilter_stop(on_qemu, 0);
-	iofilter_close(on_qemu);
-	on_qemu = NULL;
+	qemu_detach(f);
 	qemu_end(qemu);
 	qemu = NULL;
 	splits = false;
-	memset(&run, 0, sizeof(run));
 }
 
 /* A test that cannot fail shows nothing: answers that are a little wrong are found. */
@@ -366,10 +351,7 @@ static void mutants(void)
 {
 	unsigned int i, kind, found, n = 200;
 
-	memset(&run, 0, sizeof(run));
-	setup_device(&run, 1);
-	kvmclock_off();
-	kvmclock_learn(run.vmm);
+	setup_machine();
 	for (kind = 0; kind < 3; kind++) {
 		for (i = found = 0; i < n; i++) {
 			unsigned int k;

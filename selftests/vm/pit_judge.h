@@ -144,13 +144,13 @@ static void judge_write(__u16 port, __u8 val, __u64 from, __u64 to)
 		judge_latches(val, from, to);
 	at_ns = to;
 	pit_port_write(&judge.twin, port, val);
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
+	for (ch = 0; ch < PIT_CHANNELS; ch++) {
 		/* For a write of port 0x61 QEMU gets and sets all of KVM's PIT, which loads each count anew. */
 		if (judge.behind_kvm && port == PIT_SYSTEM)
 			judge.twin.counters[ch].count_load_time = to;
-	for (ch = 0; ch < PIT_CHANNELS; ch++)
 		if (judge.twin.counters[ch].count_load_time != loaded[ch])
 			judge.load_from[ch] = from;
+	}
 }
 
 static void judge_latched(int ch, bool msb, __u8 got)

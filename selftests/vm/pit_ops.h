@@ -72,14 +72,13 @@ static bool programs_channel0;
 
 static void spare_qemu(struct op *op)
 {
-	if (!op->write || programs_channel0) {
-		if (op->write)
-			op->len = 1, op->string = 0;
+	if (!op->write)
 		return;
-	}
-	if (op->port == PIT_PORT)
+	if (programs_channel0)
+		op->len = 1, op->string = 0;
+	else if (op->port == PIT_PORT)
 		op->port = PIT_PORT + 2;
-	if (op->port == PIT_CONTROL && !(op->val >> 6) && PIT_RW(op->val))
+	else if (op->port == PIT_CONTROL && !(op->val >> 6) && PIT_RW(op->val))
 		op->val |= 0x80;
 }
 

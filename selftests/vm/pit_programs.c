@@ -9,9 +9,10 @@
  * the VMM has, and nothing can be said of it any more.
  */
 #include <limits.h>
-#include <iofilter/libiofilter.h>
 #include <iofilter/speaker.h>
+#include "minimise.h"
 #include "pit_ops.h"
+#include "qemu_filter.h"
 
 #define CHUNK	10 /* programs on one attach */
 #define CUT	INT_MAX
@@ -228,25 +229,11 @@ static int again(int n)
 	return at;
 }
 
-static void minimise(int n)
+static void show_least(int n)
 {
-	struct op *all = malloc(sizeof(ops));
-	int i, len, at, left = 200;
+	int i, at;
 
-	for (len = n / 2; len >= 1 && left; len /= 2)
-		for (i = 0; i + len <= n && left; ) {
-			left--;
-			memcpy(all, ops, n * sizeof(*ops));
-			memmove(ops + i, ops + i + len, (n - i - len) * sizeof(*ops));
-			at = again(n - len);
-			if (at >= 0) {
-				n = at + 1;
-				continue;
-			}
-			memcpy(ops, all, n * sizeof(*ops));
-			i += len;
-		}
-	free(all);
+	n = minimise(ops, n, sizeof(*ops), 200, again);
 	at = again(n);
 	printf("   the least that does it%s:\n", at < 0 ? " (not this time)" : "");
 	for (i = 0; i < n; i++) {
@@ -288,16 +275,26 @@ static void measure(void)
 	report(&run, "measured");
 }
 
+static unsigned long long answered_on_qemu(void)
+{
+	const struct iofilter_speaker *s = iofilter_state(on_qemu);
+
+	return judge.behind_kvm ? s->answered : run.p->answered + run.p->commands;
+}
+
 /* @n programs on one side. Return: how many accesses have come to the VMM. */
 static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 {
 	static const char *const names[] = { "without the filter", "with the filter", "KVM's own PIT" };
+	unsigned long long before = 0;
 	__u64 start = now_ns();
 	unsigned long i;
 	int from, at;
 
 	side = where;
 	srandom(seed);
+	if (on_qemu)
+		before = answered_on_qemu();
 	pit_exits = 0;
 	judge.exact = judge.bracketed = judge.loose = 0;
 	for (i = 0; i < n; i++) {
@@ -321,14 +318,14 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 			printf("   program %lu (SEED=%u), %s, access %d of %d on this attach: %s\n", i, seed, names[side], at, nr_ops,
 			       judge.why);
 			end();
-			minimise(at + 1);
+			show_least(at + 1);
 			TEST_FAIL("program %lu", i);
 		}
 		if (i % CHUNK == CHUNK - 1)
 			end();
 	}
-	if (on_qemu && !judge.behind_kvm)
-		answered = run.p->answered + run.p->commands - answered;
+	if (on_qemu)
+		answered = answered_on_qemu() - before;
 	printf("   %s: ", names[side]);
 	if (!qemu)
 		printf("%lu accesses at the VMM, ", pit_exits);
@@ -391,6 +388,14 @@ static void saved(void)
 	teardown(&run);
 }
 
+static void end_qemu(void)
+{
+	qemu_detach(on_qemu);
+	on_qemu = NULL;
+	qemu_end(qemu);
+	qemu = NULL;
+}
+
 /* Stock QEMU, whose PIT is its own with a split irqchip. */
 static void programs_qemu(void)
 {
@@ -404,24 +409,19 @@ static void programs_qemu(void)
 	kvmclock_off();
 	qemu = qemu_start("q35,kernel-irqchip=split");
 	qemu_run(qemu, guest_kvmclock_on, 0);
-	cuts = answered = 0;
+	cuts = 0;
 	series(ALONE, n, seed);
 	all = judge.exact + judge.bracketed + judge.loose;
 
-	TEST_ASSERT(!iofilter_attach(qemu_pid(qemu), "pit", NULL, &on_qemu), "%s", iofilter_error());
+	on_qemu = qemu_attach(qemu, "pit");
 	run.p = iofilter_state(on_qemu);
 	measure();
-	answered = run.p->answered + run.p->commands;
 	series(FILTERED, n, seed);
 	report(&run, "with the filter");
 	printf("   %lu programs were not judged to the end for what was cut off\n", cuts);
 	TEST_ASSERT(cuts < n / 10, "more than a tenth");
 	TEST_ASSERT(answered > all / 20, "only %llu of %lu were answered", answered, all);
-	iofilter_stop(on_qemu, 0);
-	iofilter_close(on_qemu);
-	on_qemu = NULL;
-	qemu_end(qemu);
-	qemu = NULL;
+	end_qemu();
 }
 
 /* QEMU as it is by default: the PIT is KVM's, and a read of port 0x61 is an exit and a system call for its state. */
@@ -429,7 +429,6 @@ static void speaker_qemu(void)
 {
 	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale(), all;
 	unsigned int seed = test_seed();
-	const struct iofilter_speaker *s;
 
 	printf("   SEED=%u, %lu programs for port 0x61 of stock QEMU without the filter, and the same with it\n", seed, n);
 	memset(&run, 0, sizeof(run));
@@ -444,20 +443,15 @@ static void speaker_qemu(void)
 	series(ALONE, n, seed);
 	all = judge.exact;
 
-	TEST_ASSERT(!iofilter_attach(qemu_pid(qemu), "speaker", NULL, &on_qemu), "%s", iofilter_error());
-	s = iofilter_state(on_qemu);
+	on_qemu = qemu_attach(qemu, "speaker");
 	run.p = iofilter_state(on_qemu); /* for its head */
 	series(FILTERED, n, seed);
-	printf("   %llu of %lu reads answered; %lu programs were not judged to the end for what was cut off\n", s->answered, judge.exact, cuts);
+	printf("   %lu programs were not judged to the end for what was cut off\n", cuts);
 	/* Every other read leaves something in flight, and a write or a string may come then. */
 	TEST_ASSERT(cuts < n / 2, "more than a half");
 	TEST_ASSERT(judge.exact > all / 2, "%lu judged, without the filter %lu", judge.exact, all);
-	TEST_ASSERT(s->answered > judge.exact / 10, "only %llu were answered", s->answered);
-	iofilter_stop(on_qemu, 0);
-	iofilter_close(on_qemu);
-	on_qemu = NULL;
-	qemu_end(qemu);
-	qemu = NULL;
+	TEST_ASSERT(answered > judge.exact / 10, "only %llu were answered", answered);
+	end_qemu();
 	judge.behind_kvm = false;
 }
 

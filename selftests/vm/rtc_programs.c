@@ -4,8 +4,8 @@
  * twin) that gets every access of the guest: what it says of memory, alarms, registers A (less UIP), B and D is what the guest must
  * have read. The time and register C, which moves with it, are not judged here: rtc.c does. A program that fails is made small and printed.
  */
-#include <iofilter/libiofilter.h>
-#include "qemu.h"
+#include "minimise.h"
+#include "qemu_filter.h"
 #include "rtc.h"
 
 #define MAX_OPS 120
@@ -19,10 +19,8 @@ static struct op {
 } ops[MAX_OPS];
 static int nr_ops;
 
-/* Stock QEMU instead of run.vmm, and the filter on it. */
-static struct qemu *qemu;
-static struct iofilter *on_qemu;
 static struct run run;
+static struct qemu *qemu; /* the programs run on it; else in run.vmm */
 
 static void guest_program(long unused)
 {
@@ -186,10 +184,11 @@ static int execute(bool known)
 }
 
 /* In a VM nothing happens twice in the same way: a few tries. */
-static int again(void)
+static int again(int n)
 {
 	int i, at = -1;
 
+	nr_ops = n;
 	for (i = 0; i < 3 && at < 0; i++)
 		at = execute(false);
 	return at;
@@ -197,27 +196,10 @@ static int again(void)
 
 static void fail(unsigned int program, const char *how, int at)
 {
-	struct op all[MAX_OPS];
-	int i, len, n;
+	int i;
 
 	fprintf(stderr, "program %u, %s, access %d: %s\n", program, how, at, why);
-	nr_ops = at + 1;
-	for (len = nr_ops / 2; len >= 1; len /= 2)
-		for (i = 0; i + len <= nr_ops;) {
-			n = nr_ops;
-			memcpy(all, ops, sizeof(ops));
-			memmove(ops + i, ops + i + len, (n - i - len) * sizeof(*ops));
-			nr_ops = n - len;
-			at = again();
-			if (at >= 0) {
-				nr_ops = at + 1;
-				continue;
-			}
-			memcpy(ops, all, sizeof(ops));
-			nr_ops = n;
-			i += len;
-		}
-	at = again();
+	at = again(minimise(ops, at + 1, sizeof(*ops), INT_MAX, again));
 	fprintf(stderr, "the least that does it%s:\n", at < 0 ? " (not this time)" : "");
 	for (i = 0; i < nr_ops; i++) {
 		const struct op *o = &ops[i];
@@ -268,6 +250,7 @@ static void programs_qemu(void)
 {
 	unsigned int n = (getenv("TORTURE") ? 2000 : 200) * test_scale(), seed = test_seed();
 	const struct iofilter_rtc *r;
+	struct iofilter *f;
 
 	printf("   SEED=%u, %u programs on stock QEMU without the filter, and with it\n", seed, n);
 	memset(&fresh, 0, sizeof(fresh));
@@ -275,16 +258,14 @@ static void programs_qemu(void)
 	rtc_power_on(&fresh, 1700000000);
 	qemu = qemu_start("q35");
 	series(n, seed, "on QEMU without the filter");
-	TEST_ASSERT(!iofilter_attach(qemu_pid(qemu), "rtc", NULL, &on_qemu), "%s", iofilter_error());
-	r = iofilter_state(on_qemu);
+	f = qemu_attach(qemu, "rtc");
+	r = iofilter_state(f);
 	series(n, seed, "on QEMU with the filter");
 	printf("   %llu reads answered, %llu changes\n", r->vcpus[0].answered, r->changes);
 	TEST_ASSERT(r->vcpus[0].answered > judged / 10, "of %lu", judged);
 	TEST_EQ(r->changes, 0);
 	TEST_EQ(r->fuse, IOFILTER_FUSE_OK);
-	iofilter_stop(on_qemu, 0);
-	iofilter_close(on_qemu);
-	on_qemu = NULL;
+	qemu_detach(f);
 	qemu_end(qemu);
 	qemu = NULL;
 }
