@@ -22,7 +22,7 @@
 #define IDE_CMD_FLUSH_EXT	0xea
 #define IDE_CMD_IDENTIFY	0xec
 
-#define IOFILTER_IDE_VERSION 1
+#define IOFILTER_IDE_VERSION 2
 
 /* For so long what the VMM has shown is believed. What is not seen here at all shows after this time. */
 #define IDE_EXPIRY_NS 100000000ULL

@@ -57,6 +57,28 @@ struct ide_string {
 	__u32 pad;
 };
 
+/* Bits of ide_own.changed; of a drive's registers two, the master's and the slave's. */
+enum ide_hot {
+	IDE_HOT_POS,
+	IDE_HOT_BEGIN,
+	IDE_HOT_END,
+	IDE_HOT_STATUS,
+	IDE_HOT_CONTROL,
+	IDE_HOT_TRANSFER,
+	IDE_HOT_INTRQ,
+	IDE_HOT_COUNT = 8,
+	IDE_HOT_FEATURES = 10,
+	IDE_HOT_LBA_LOW = 12,
+	IDE_HOT_LBA_MID = 14,
+	IDE_HOT_LBA_HIGH = 16,
+	IDE_HOT_DEVICE = 18,
+	IDE_HOT_HOB_FEATURES = 20,
+	IDE_HOT_HOB_COUNT = 22,
+	IDE_HOT_HOB_LBA_LOW = 24,
+	IDE_HOT_HOB_LBA_MID = 26,
+	IDE_HOT_HOB_LBA_HIGH = 28,
+};
+
 struct ide_own {
 	/* Written by the VMM once: it cooperates. Nothing is proven, all that counts is here. */
 	__u32 cooperates;
@@ -76,6 +98,10 @@ struct ide_own {
 	__u64 sectors;	/* given ahead */
 	__u64 refused;	/* .. or not: not what the command reads next */
 	__u64 interrupts;
+
+	__u32 followed; /* a VMM wants to be told what accesses change */
+	/* enum ide_hot: since the VMM has looked. Without the lock: set and taken by atomic operations. */
+	__u64 changed __attribute__((aligned(64)));
 
 	__u8 data[IDE_OWN_ROOM + 8] __attribute__((aligned(64)));
 };

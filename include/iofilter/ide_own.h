@@ -51,15 +51,44 @@ static inline void ide_own_string_end(struct ide_own *o, __u32 vcpu)
 		iofilter_store(o->string.left, 0);
 }
 
+/* The registers of @drive that are not what they were. */
+static inline __u32 ide_own_differs(const struct ide_taskfile *was, const struct ide_taskfile *t, __u32 drive)
+{
+	__u32 changed = 0;
+
+#define DIFFERS(member, bit) (changed |= (__u32)(was->member != t->member) << (bit))
+	DIFFERS(count, IDE_HOT_COUNT);
+	DIFFERS(features, IDE_HOT_FEATURES);
+	DIFFERS(lba_low, IDE_HOT_LBA_LOW);
+	DIFFERS(lba_mid, IDE_HOT_LBA_MID);
+	DIFFERS(lba_high, IDE_HOT_LBA_HIGH);
+	DIFFERS(device, IDE_HOT_DEVICE);
+	DIFFERS(hob_features, IDE_HOT_HOB_FEATURES);
+	DIFFERS(hob_count, IDE_HOT_HOB_COUNT);
+	DIFFERS(hob_lba_low, IDE_HOT_HOB_LBA_LOW);
+	DIFFERS(hob_lba_mid, IDE_HOT_HOB_LBA_MID);
+	DIFFERS(hob_lba_high, IDE_HOT_HOB_LBA_HIGH);
+#undef DIFFERS
+	return changed << drive;
+}
+
+/* After the registers were changed. Of a string without the lock, so by an atomic operation as anybody's. */
+static inline void ide_own_tell(struct ide_own *o, __u32 changed)
+{
+	if (changed && o->followed)
+		__sync_fetch_and_or(&o->changed, (__u64)changed);
+}
+
 /* The last word of a block. Order: who gets the interrupt finds the next one. */
 static inline void ide_own_block_end(struct ide_own *o, const struct kvm_iofilter_req *req)
 {
-	struct ide_taskfile *t = &o->c.drives[0];
+	struct ide_taskfile *t = &o->c.drives[0], was = *t;
 	__u32 left = o->last - o->end, n;
 
 	if (!left) {
 		o->c.status = IDE_DRDY | IDE_DSC;
 		o->c.transfer = IDE_NO_DATA;
+		ide_own_tell(o, 1U << IDE_HOT_STATUS | 1U << IDE_HOT_TRANSFER);
 		return;
 	}
 	n = o->c.block * IDE_SECTOR;
@@ -85,11 +114,13 @@ static inline void ide_own_block_end(struct ide_own *o, const struct kvm_iofilte
 	} else {
 		t->device = (t->device & ~IDE_DEVICE_HEAD) | ((t->device + n) & IDE_DEVICE_HEAD);
 	}
+	ide_own_tell(o, 1U << IDE_HOT_BEGIN | 1U << IDE_HOT_END | ide_own_differs(&was, t, 0));
 	if (o->c.control & IDE_CTL_NIEN)
 		return;
 	/* Others lower it without regard to us. */
 	if (!__sync_lock_test_and_set(&o->c.intrq, 1)) {
 		o->interrupts++;
+		ide_own_tell(o, 1U << IDE_HOT_INTRQ);
 		ide_own_signal(o, req);
 	}
 }
@@ -107,6 +138,7 @@ static inline void ide_own_element(struct ide_own *o, struct kvm_iofilter_req *r
 
 	req->val = req->len == 4 ? *(const __u32 *)from : *(const __u16 *)from;
 	o->pos += req->len;
+	ide_own_tell(o, 1U << IDE_HOT_POS);
 	if (o->pos == o->end)
 		ide_own_block_end(o, req);
 }
@@ -154,6 +186,15 @@ static inline __u32 ide_own_data(struct ide_own *o, struct kvm_iofilter_req *req
 	return IOFILTER_ANSWERED;
 }
 
+static inline void ide_own_lower(struct ide_own *o)
+{
+	if (!o->followed)
+		iofilter_store(o->c.intrq, 0);
+	/* Whether it was high must be known then, and nobody may raise it in between. */
+	else if (__sync_lock_test_and_set(&o->c.intrq, 0))
+		ide_own_tell(o, 1U << IDE_HOT_INTRQ);
+}
+
 static inline __u32 ide_own_register(struct ide_own *o, struct kvm_iofilter_req *req, __u32 reg)
 {
 	const struct ide_taskfile *t = &o->c.drives[0];
@@ -182,7 +223,7 @@ static inline __u32 ide_own_register(struct ide_own *o, struct kvm_iofilter_req 
 		return IOFILTER_ANSWERED;
 	case IDE_STATUS:
 		/* Lowered first: another's string may raise it, with a status that must be seen then. */
-		iofilter_store(o->c.intrq, 0);
+		ide_own_lower(o);
 		iofilter_barrier();
 		req->val = iofilter_load(o->c.status);
 		return IOFILTER_ANSWERED;
@@ -230,7 +271,8 @@ static inline __u32 ide_own_read(struct ide_own *o, struct kvm_iofilter_req *req
 /* The drive hears it while it wants no data. */
 static inline __u32 ide_own_set(struct ide_own *o, __u32 reg, __u8 val)
 {
-	struct ide_taskfile *t = &o->c.drives[0], *u = &o->c.drives[1];
+	struct ide_taskfile *t = &o->c.drives[0], *u = &o->c.drives[1], of_t = *t, of_u = *u;
+	__u32 hob = o->c.control & IDE_CTL_HOB;
 
 	if (o->c.status & IDE_DRQ)
 		return reg >= IDE_FEATURES && reg <= IDE_DEVICE ? IOFILTER_ANSWERED : IOFILTER_PUNT_WRITE;
@@ -269,12 +311,13 @@ static inline __u32 ide_own_set(struct ide_own *o, __u32 reg, __u8 val)
 		return IOFILTER_PUNT_WRITE;
 	}
 	o->c.control &= ~IDE_CTL_HOB;
+	ide_own_tell(o, ide_own_differs(&of_t, t, 0) | ide_own_differs(&of_u, u, 1) | (hob ? 1U << IDE_HOT_CONTROL : 0));
 	return IOFILTER_ANSWERED;
 }
 
 static inline __u32 ide_own_write(struct ide_own *o, const struct kvm_iofilter_req *req, int reg)
 {
-	__u32 verdict;
+	__u32 verdict, control;
 
 	ide_own_string_end(o, req->vcpu);
 	if (ide_own_lock(o))
@@ -290,7 +333,9 @@ static inline __u32 ide_own_write(struct ide_own *o, const struct kvm_iofilter_r
 	else if (req->val & IDE_CTL_SRST)
 		verdict = IOFILTER_PUNT_WRITE;
 	else {
+		control = o->c.control;
 		o->c.control = req->val;
+		ide_own_tell(o, o->c.control != control ? 1U << IDE_HOT_CONTROL : 0);
 		verdict = IOFILTER_ANSWERED;
 	}
 	ide_own_unlock(o);

@@ -402,8 +402,12 @@ int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const
 /*
  * Which registers with IOFILTER_REG_HOT accesses of the guest have changed since the last call: @ids, which has room for
  * IOFILTER_REG_CHANGED_MAX. Every change is told at least once, after it was made, and nothing that did not change; then the register is to be
- * read, from the mapping or by iofilter_reg_get(). No system call and no lock; by one thread at a time. EOPNOTSUPP: the device has none.
- * Return: how many.
+ * read, from the mapping or by iofilter_reg_get(). No system call and no lock; by one thread at a time.
+ *
+ * The first call on a filter of another device than a table is different: from it on changes are followed. It takes the lock as iofilter_reg_get()
+ * does (EBUSY), and tells of all of them.
+ *
+ * EOPNOTSUPP: the device has none: no access that it answers changes anything. Return: how many.
  */
 int iofilter_reg_changed(struct iofilter *f, __u64 *ids);
 

@@ -89,7 +89,7 @@
 /* So often the count jumped in a row, and the channel is not as we think. */
 #define PIT_MISSES 4
 
-#define IOFILTER_PIT_VERSION 1
+#define IOFILTER_PIT_VERSION 2
 
 /* What an answer of the VMM tells. */
 enum pit_kind {
@@ -177,10 +177,27 @@ struct pit_channel {
 	struct iofilter_vcpu vcpus[IOFILTER_MAX_VCPUS] __attribute__((aligned(64)));
 };
 
+/* The overlay as it was told last. */
+struct pit_told {
+	__u8 pair, latched, status_latched, status;
+	__u16 latch;
+};
+
+/* Bits of iofilter_pit.changed: of each of these registers one for each channel. */
+enum pit_hot {
+	PIT_HOT_PAIR = 0,
+	PIT_HOT_LATCHED = 4,
+	PIT_HOT_LATCH = 8,
+	PIT_HOT_STATUS_LATCHED = 12,
+	PIT_HOT_STATUS = 16,
+	PIT_HOT_ODD = 20,
+};
+
 enum pit_attention {
 	PIT_CONFUSED = 1 << 0, /* somebody could not take the lock: nothing is known any more */
 	PIT_HELD = 1 << 1,     /* by userspace: answer nothing but what is in flight */
 	PIT_DOUBTED = 1 << 2,  /* by userspace: the VMM's clock may have been stopped */
+	PIT_FOLLOWED = 1 << 3, /* by userspace: it wants to be told what accesses change. Not in the quick path, which so pays nothing for it */
 };
 
 /* pit_channel.quick: what may be answered at once */
@@ -235,6 +252,11 @@ struct iofilter_pit {
 	__u32 open_channel;
 	__u32 open_states; /* pit_channel.states before it */
 	__u64 open_addr;
+
+	struct pit_told told[PIT_CHANNELS];
+	__u32 told_odd;
+	/* enum pit_hot: what accesses have changed since the VMM has looked. Without the lock: set and taken by atomic operations. */
+	__u64 changed __attribute__((aligned(64)));
 
 	struct pit_channel channels[PIT_CHANNELS] __attribute__((aligned(64)));
 };

@@ -125,6 +125,30 @@ PIT_PROG int pit_leave_channel(struct pit_channel *c PIT_ARG)
 	return pit_in_flight(c) | (c->loading || (c->latch_at && !c->latch_end)) << 4;
 }
 
+/* What the overlay is at this moment is told. Return: the bits of what it was not, when it was told last. */
+PIT_PROG int pit_told(struct iofilter_pit *p PIT_ARG)
+{
+	__u32 changed = (__u32)(p->told_odd != p->odd) << PIT_HOT_ODD;
+	int i;
+
+	p->told_odd = p->odd;
+	for (i = 0; i < PIT_CHANNELS; i++) {
+		struct pit_told *t = &p->told[i];
+		struct pit_channel *c = &p->channels[i];
+
+		changed |= (__u32)(t->pair != c->pair) << (PIT_HOT_PAIR + i) | (__u32)(t->latched != c->latched) << (PIT_HOT_LATCHED + i) |
+			   (__u32)(t->latch != c->latch) << (PIT_HOT_LATCH + i) |
+			   (__u32)(t->status_latched != c->status_latched) << (PIT_HOT_STATUS_LATCHED + i) |
+			   (__u32)(t->status != c->status) << (PIT_HOT_STATUS + i);
+		t->pair = c->pair;
+		t->latched = c->latched;
+		t->latch = c->latch;
+		t->status_latched = c->status_latched;
+		t->status = c->status;
+	}
+	return changed;
+}
+
 static inline void pit_leave(struct iofilter_pit *p)
 {
 	int i, n, in_flight = p->odd, pending = p->nr_reads || p->nr_writes;
@@ -138,6 +162,11 @@ static inline void pit_leave(struct iofilter_pit *p)
 	/* Nothing is at the VMM, and what was has been followed up. */
 	p->calm = pending ? 0 : p->entered;
 	p->head.in_flight = in_flight;
+	if (iofilter_load(p->attention) & PIT_FOLLOWED) {
+		n = pit_told(p);
+		if (n)
+			__sync_fetch_and_or(&p->changed, (__u64)n);
+	}
 	pit_unlock(p);
 }
 

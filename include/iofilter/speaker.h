@@ -18,7 +18,7 @@
 
 #include <iofilter/pit.h>
 
-#define IOFILTER_SPEAKER_VERSION 1
+#define IOFILTER_SPEAKER_VERSION 2
 
 #define SPEAKER_CHANNEL	    2
 #define SPEAKER_PROOFS	    16		/* answers of the VMM in a row that are as expected, bit 4 above all, and it is proven */
@@ -95,6 +95,11 @@ struct iofilter_speaker {
 	__u64 steady_load;
 	__u32 steady_mode;
 	__u32 steady_outs;
+
+	__u32 followed; /* a VMM wants to be told what accesses change */
+	__u32 told;	/* odd, as it was told last */
+	/* Bit 0: odd, since the VMM has looked. Without the lock: set and taken by atomic operations. */
+	__u64 changed __attribute__((aligned(64)));
 };
 
 /* The guest's bit 4 goes on from the VMM's: it sees the same one twice. */
@@ -102,6 +107,15 @@ static inline void speaker_cut(struct iofilter_speaker *p)
 {
 	p->head.cut += p->odd;
 	p->odd = 0;
+}
+
+/* At the end of whatever may have changed something, under the lock. */
+static inline void speaker_tell(struct iofilter_speaker *p)
+{
+	if (!p->followed || p->told == p->odd)
+		return;
+	p->told = p->odd;
+	__sync_fetch_and_or(&p->changed, 1);
 }
 
 /* What came while the lock could not be had. Each read inverts the VMM's bit 4. */

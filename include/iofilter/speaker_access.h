@@ -27,6 +27,7 @@ static inline int speaker_lock(struct iofilter_speaker *p)
 static inline void speaker_unlock(struct iofilter_speaker *p)
 {
 	p->head.in_flight = p->odd;
+	speaker_tell(p);
 	iofilter_unlock(&p->lock);
 }
 

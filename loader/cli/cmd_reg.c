@@ -23,7 +23,7 @@ static int list(int argc, char **argv)
 	args_parse(&args, argc, argv, options, "DEVICE",
 		   "Every register of a device: id, size, what it is, name, meaning. An id never changes its meaning.\v"
 		   "G: what the guest has done; S: what the filter has learnt; C: configuration; N: a counter; W: can be set; H: means something "
-		   "on this host only, and is not restored.");
+		   "on this host only, and is not restored; T: a VMM can have itself told when an access changes it.");
 	if (args.nr_devices != 1)
 		return usage_error("name one device%s", "");
 	n = iofilter_regs(args.devices[0], &regs);

@@ -9,8 +9,8 @@ const char *reg_flags_str(__u32 flags)
 {
 	static char buf[8];
 
-	snprintf(buf, sizeof(buf), "%s%s%s", flags & IOFILTER_REG_GUEST ? "G" : flags & IOFILTER_REG_SHADOW ? "S" : flags & IOFILTER_REG_CONFIG ? "C" : "N",
-		 flags & IOFILTER_REG_WRITABLE ? "W" : "", flags & IOFILTER_REG_HOST ? "H" : "");
+	snprintf(buf, sizeof(buf), "%s%s%s%s", flags & IOFILTER_REG_GUEST ? "G" : flags & IOFILTER_REG_SHADOW ? "S" : flags & IOFILTER_REG_CONFIG ? "C" : "N",
+		 flags & IOFILTER_REG_WRITABLE ? "W" : "", flags & IOFILTER_REG_HOST ? "H" : "", flags & IOFILTER_REG_HOT ? "T" : "");
 	return buf;
 }
 
@@ -33,6 +33,7 @@ struct json_object *reg_json(const struct iofilter_reg *reg)
 	json_object_object_add(o, "writable", json_object_new_boolean(reg->flags & IOFILTER_REG_WRITABLE));
 	json_object_object_add(o, "restored", json_object_new_boolean(reg->flags & (IOFILTER_REG_GUEST | IOFILTER_REG_SHADOW) &&
 								      !(reg->flags & IOFILTER_REG_HOST)));
+	json_object_object_add(o, "told", json_object_new_boolean(reg->flags & IOFILTER_REG_HOT));
 	if (reg->max)
 		json_add_u64(o, "max", reg->max);
 	json_object_object_add(o, "meaning", json_object_new_string(reg->meaning));

@@ -278,17 +278,43 @@ int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned
 	return err ?: reg_step(d, state, true, set_all, &m);
 }
 
+int reg_take(__u64 *changed, int n, __u64 *words)
+{
+	int i, any = 0;
+
+	memset(words, 0, IOFILTER_REG_CHANGED_MAX / 8);
+	for (i = 0; i < n; i++) {
+		words[i] = iofilter_load(changed[i]) ? __atomic_exchange_n(&changed[i], 0, __ATOMIC_SEQ_CST) : 0;
+		any |= words[i] != 0;
+	}
+	return any;
+}
+
+static void follow(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
+{
+	(void)ctx;
+	(void)arg;
+	d->regs->follow(state);
+}
+
 int reg_changed(const struct device *d, void *state, __u64 *ids)
 {
 	__u64 words[IOFILTER_REG_CHANGED_MAX / 64];
 	__u32 bit, e;
-	int n = 0;
+	int n = 0, err;
 	size_t j;
 
 	if (!d->regs->changed)
-		return lib_fail(-EOPNOTSUPP, "%s has no registers whose changes are told", d->name);
-	if (!d->regs->changed(state, words))
+		return lib_fail(-EOPNOTSUPP, "%s has no registers that accesses change without the VMM", d->name);
+	if (d->regs->followed && !d->regs->followed(state)) {
+		err = reg_step(d, state, false, follow, NULL);
+		if (err)
+			return err;
+		/* Nobody has told of any before. */
+		memset(words, 0xff, sizeof(words));
+	} else if (!d->regs->changed(state, words)) {
 		return 0;
+	}
 	for (j = 0; j < d->regs->nr; j++) {
 		const struct reg_row *row = &d->regs->rows[j];
 

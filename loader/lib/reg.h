@@ -61,6 +61,9 @@ struct reg_set {
 	__u64 (*generation)(const void *state);
 	/* Take the bits of the registers that have changed: IOFILTER_REG_CHANGED_MAX of them; NULL: there are none. Return: whether there are any. */
 	int (*changed)(void *state, __u64 *words);
+	/* Are they told at all? And, inside enter and leave: from now on. NULL: always. */
+	bool (*followed)(const void *state);
+	void (*follow)(void *state);
 	/* Inside enter and leave: all registers were put back. Make of them what holds in this run. */
 	void (*restored)(void *state, const struct reg_ctx *ctx);
 };
@@ -152,6 +155,8 @@ void reg_clock_restored(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus,
 /* reg.c: on a state, wherever it is mapped. @d: its device. As the functions of libiofilter.h. */
 int reg_get_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, void *buf, size_t size);
 int reg_changed(const struct device *d, void *state, __u64 *ids);
+/* Take @n words of bits, the rest of @words is 0. Return: whether there are any. */
+int reg_take(__u64 *changed, int n, __u64 *words);
 int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, const void *buf, size_t size);
 /* As reg_row.used of an array of numbers: up to the last that is not 0. */
 __u32 reg_not_zero(const struct reg_row *row, const void *state);

@@ -10,7 +10,14 @@
 #define WATCH(n, f, nm, member, text)	 REG_AT(n, f, "watch." nm, struct iofilter_ide, watch.member, 0, text)
 #define WATCHES(n, f, nm, member, text)	 REG_EACH(n, f, "watch." nm "[]", struct iofilter_ide, watch.member, , 0, text)
 #define OWN(n, f, nm, member, m, text)	 REG_AT(n, f, "own." nm, struct iofilter_ide, own.member, m, text)
-#define DRIVE(n, nm, member, text)	 REG_EACH(n, REG_G | REG_W, "own.drive[]." nm, struct iofilter_ide, own.c.drives, .member, 0, text)
+/* What accesses change that are answered here. */
+#define OWN_HOT(n, f, nm, member, m, text, bit)                                                                               \
+	{ .nr = (n), .size = sizeof(((struct iofilter_ide *)0)->own.member), .flags = (f), .name = "own." nm,                  \
+	  .off = offsetof(struct iofilter_ide, own.member), .elements = 1, .max = (m), .hot = IDE_HOT_##bit + 1, .meaning = (text) }
+#define DRIVE(n, nm, member, text, bit)                                                                                       \
+	{ .nr = (n), .size = sizeof(((struct ide_taskfile *)0)->member), .flags = REG_G | REG_W, .name = "own.drive[]." nm,   \
+	  .off = offsetof(struct iofilter_ide, own.c.drives[0].member), .stride = sizeof(struct ide_taskfile), .elements = 2, \
+	  .hot = IDE_HOT_##bit + 1, .meaning = (text) }
 
 static __u32 sectors_used(const struct reg_row *row, const void *state)
 {
@@ -66,30 +73,31 @@ static const struct reg_row rows[] = {
 	OWN(0x60, REG_SH, "cooperates", cooperates, 0, "the VMM gives and takes the channel"),
 	OWN(0x61, REG_G, "given", given, 1, "the channel is the filter's"),
 	OWN(0x62, REG_SH, "signals", signals, 0, "the filter raises the channel's interrupt"),
-	OWN(0x63, REG_G, "pos", pos, IDE_OWN_DATA, "what the guest reads next: its place in the data"),
-	OWN(0x64, REG_G, "begin", begin, IDE_OWN_DATA, "the block of this moment"),
-	OWN(0x65, REG_G, "end", end, IDE_OWN_DATA, ".. and its end"),
+	OWN_HOT(0x63, REG_G, "pos", pos, IDE_OWN_DATA, "what the guest reads next: its place in the data", POS),
+	OWN_HOT(0x64, REG_G, "begin", begin, IDE_OWN_DATA, "the block of this moment", BEGIN),
+	OWN_HOT(0x65, REG_G, "end", end, IDE_OWN_DATA, ".. and its end", END),
 	OWN(0x66, REG_G, "there", there, IDE_OWN_DATA, "so much data in all"),
 	OWN(0x67, REG_G, "last", last, 0, "where the command's last sector will end"),
-	DRIVE(0x70, "count", count, "sectors left of the command"),
-	DRIVE(0x71, "features", features, "register"),
-	DRIVE(0x72, "lba_low", lba_low, "register"),
-	DRIVE(0x73, "lba_mid", lba_mid, "register"),
-	DRIVE(0x74, "lba_high", lba_high, "register"),
-	DRIVE(0x75, "device", device, "register"),
-	DRIVE(0x76, "hob_features", hob_features, "what was written before"),
-	DRIVE(0x77, "hob_count", hob_count, "likewise"),
-	DRIVE(0x78, "hob_lba_low", hob_lba_low, "likewise"),
-	DRIVE(0x79, "hob_lba_mid", hob_lba_mid, "likewise"),
-	DRIVE(0x7a, "hob_lba_high", hob_lba_high, "likewise"),
-	OWN(0x80, REG_G, "status", c.status, 0, "of the master"),
+	DRIVE(0x70, "count", count, "sectors left of the command", COUNT),
+	DRIVE(0x71, "features", features, "register", FEATURES),
+	DRIVE(0x72, "lba_low", lba_low, "register", LBA_LOW),
+	DRIVE(0x73, "lba_mid", lba_mid, "register", LBA_MID),
+	DRIVE(0x74, "lba_high", lba_high, "register", LBA_HIGH),
+	DRIVE(0x75, "device", device, "register", DEVICE),
+	DRIVE(0x76, "hob_features", hob_features, "what was written before", HOB_FEATURES),
+	DRIVE(0x77, "hob_count", hob_count, "likewise", HOB_COUNT),
+	DRIVE(0x78, "hob_lba_low", hob_lba_low, "likewise", HOB_LBA_LOW),
+	DRIVE(0x79, "hob_lba_mid", hob_lba_mid, "likewise", HOB_LBA_MID),
+	DRIVE(0x7a, "hob_lba_high", hob_lba_high, "likewise", HOB_LBA_HIGH),
+	OWN_HOT(0x80, REG_G, "status", c.status, 0, "of the master", STATUS),
 	OWN(0x81, REG_G | REG_W, "error", c.error, 0, "of the master"),
-	OWN(0x82, REG_G, "control", c.control, 0, "device control"),
+	OWN_HOT(0x82, REG_G, "control", c.control, 0, "device control", CONTROL),
 	OWN(0x83, REG_G, "unit", c.unit, 1, "the drive that is selected"),
 	OWN(0x84, REG_G, "lba48", c.lba48, 1, "the kind of the command"),
-	OWN(0x85, REG_G, "transfer", c.transfer, IDE_DATA_ANSWER, "0 no data, 1 in, 2 out, 3 an answer"),
+	OWN_HOT(0x85, REG_G, "transfer", c.transfer, IDE_DATA_ANSWER, "0 no data, 1 in, 2 out, 3 an answer", TRANSFER),
 	OWN(0x86, REG_G, "block", c.block, IDE_OWN_BLOCK, "sectors that go with one DRQ"),
-	OWN(0x87, REG_G, "intrq", c.intrq, 1, "its level"),
+	OWN_HOT(0x87, REG_G, "intrq", c.intrq, 1, "its level", INTRQ),
+	OWN(0x88, REG_SH, "followed", followed, 0, "the VMM is told of what accesses change"),
 	{ .nr = 0x90, .size = IDE_SECTOR, .flags = REG_G, .name = "own.data[]", .off = offsetof(struct iofilter_ide, own.data),
 	  .stride = IDE_SECTOR, .elements = IDE_OWN_DATA / IDE_SECTOR, .used = sectors_used, .meaning = "sectors that the guest will read" },
 	OWN(0xa0, REG_N, "gives", gives, 0, "times the channel was given"),
@@ -135,6 +143,21 @@ static void break_lock(void *state)
 	iofilter_unlock(&ide->own.lock);
 }
 
+static bool followed(const void *state)
+{
+	return iofilter_load(((const struct iofilter_ide *)state)->own.followed);
+}
+
+static void follow(void *state)
+{
+	iofilter_store(((struct iofilter_ide *)state)->own.followed, 1);
+}
+
+static int changed(void *state, __u64 *words)
+{
+	return reg_take(&((struct iofilter_ide *)state)->own.changed, 1, words);
+}
+
 /* What another VMM's drive does now is not known. */
 static void restored(void *state, const struct reg_ctx *ctx)
 {
@@ -150,5 +173,8 @@ const struct reg_set ide_regs = {
 	.enter = enter,
 	.leave = leave,
 	.break_lock = break_lock,
+	.followed = followed,
+	.follow = follow,
+	.changed = changed,
 	.restored = restored,
 };

@@ -4,6 +4,10 @@
 #include "reg.h"
 
 #define PIT_REG(n, f, nm, member, m, text) REG_AT(n, f, nm, struct iofilter_pit, member, m, text)
+#define HOT(n, nm, member, m, text, bit)                                                                                             \
+	{ .nr = (n), .size = sizeof(((struct pit_channel *)0)->member), .flags = REG_G | REG_W, .name = "channel[]." nm,               \
+	  .off = offsetof(struct iofilter_pit, channels[0].member), .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, \
+	  .max = (m), .hot = (bit) + 1, .meaning = (text) }
 #define CHANNEL(n, f, nm, member, m, text) REG_EACH(n, f, "channel[]." nm, struct iofilter_pit, channels, .member, m, text)
 /* What the guest has programmed, as the VMM has it. */
 #define PROGRAM(n, nm, member, m, text)                                                                                            \
@@ -88,7 +92,7 @@ static const struct reg_row rows[] = {
 	PIT_REG(0x16, REG_N, "cuts", cuts, 0, "reads of port 0x61 after which bit 4 was repeated once"),
 	PIT_REG(0x17, REG_N, "conflicts", conflicts, 0, "accesses of several vCPUs whose order is not known"),
 	PIT_REG(0x18, REG_N, "forgotten", forgotten, 0, "times a channel became unknown"),
-	PIT_REG(0x20, REG_SH, "attention", attention, 0, "1 confused, 2 held, 4 doubted"),
+	PIT_REG(0x20, REG_SH, "attention", attention, 0, "1 confused, 2 held, 4 doubted, 8 followed"),
 	PIT_REG(0x21, REG_SH, "blind", blind, 0, "a vCPU beyond the table uses the device"),
 	PIT_REG(0x22, REG_SH, "entered", entered, 0, "vCPUs below it are in all tables"),
 	PIT_REG(0x23, REG_SH, "nr_reads", nr_reads, 0, "reads at the VMM"),
@@ -96,7 +100,8 @@ static const struct reg_row rows[] = {
 	PIT_REG(0x28, REG_S | REG_W, "port61.gate", gate, PIT_UNKNOWN, "bit 0; 2: not known"),
 	PIT_REG(0x29, REG_S | REG_W, "port61.data", data, PIT_UNKNOWN, "bit 1; 2: not known"),
 	PIT_REG(0x2a, REG_S | REG_W, "port61.toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
-	PIT_REG(0x2b, REG_G | REG_W, "port61.odd", odd, 1, "an odd number of reads was answered since: bit 4 is the opposite"),
+	{ .nr = 0x2b, .size = 1, .flags = REG_G | REG_W, .name = "port61.odd", .off = offsetof(struct iofilter_pit, odd), .elements = 1,
+	  .max = 1, .hot = PIT_HOT_ODD + 1, .meaning = "an odd number of reads was answered since: bit 4 is the opposite" },
 	PIT_REG(0x2c, REG_SH, "port61.gate_old", gate_old, 0, "a reset may have cleared the gate since it was seen"),
 	PIT_REG(0x2d, REG_S, "port61.toggles", toggles, 0, "reads in a row that have inverted bit 4"),
 	PIT_REG(0x2e, REG_S, "port61.toggle_misses", toggle_misses, 0, "reads that have not"),
@@ -120,11 +125,11 @@ static const struct reg_row rows[] = {
 	CHANNEL(0x51, REG_SH, "count_old", count_old, 0, "a reset may have changed the count"),
 	CHANNEL(0x52, REG_SH, "renew", renew, 0, "the next word makes new bounds"),
 	CHANNEL(0x53, REG_SH, "misses", misses, 0, "jumps of the count in a row"),
-	CHANNEL(0x60, REG_G | REG_W, "pair", pair, 1, "the LSB of an unlatched pair was answered, the MSB is next"),
-	CHANNEL(0x61, REG_G | REG_W, "latched", latched, PIT_RW_WORD, "bytes of the latch still to be read: 1 LSB, 2 MSB, 3 both"),
-	CHANNEL(0x62, REG_G | REG_W, "latch", latch, 0, "the latched count"),
-	CHANNEL(0x63, REG_G | REG_W, "status_latched", status_latched, 1, "a status is latched"),
-	CHANNEL(0x64, REG_G | REG_W, "status", status, 0, "the latched status"),
+	HOT(0x60, "pair", pair, 1, "the LSB of an unlatched pair was answered, the MSB is next", PIT_HOT_PAIR),
+	HOT(0x61, "latched", latched, PIT_RW_WORD, "bytes of the latch still to be read: 1 LSB, 2 MSB, 3 both", PIT_HOT_LATCHED),
+	HOT(0x62, "latch", latch, 0, "the latched count", PIT_HOT_LATCH),
+	HOT(0x63, "status_latched", status_latched, 1, "a status is latched", PIT_HOT_STATUS_LATCHED),
+	HOT(0x64, "status", status, 0, "the latched status", PIT_HOT_STATUS),
 	REG_CLOCK_OF(0x71, 8, REG_G, "channel[].clock.time", struct iofilter_pit, channels, 0, channel_time,
 		     "ns since the load, at this moment"),
 	REG_CLOCK_FUSE(0x70, "channel[].clock.", struct iofilter_pit, channels),
@@ -171,6 +176,9 @@ static void leave(void *state, bool change)
 
 	for (i = 0; change && i < PIT_CHANNELS; i++)
 		check(&p->channels[i]);
+	/* What was set here the guest has not changed. */
+	if (change)
+		pit_told(p);
 	/* After a look, too: who enters may have had to forget a channel, and the quick path asks nothing but what this leaves. */
 	pit_leave(p);
 }
@@ -182,6 +190,24 @@ static void break_lock(void *state)
 	/* What was half set is not what the guest has. */
 	__sync_fetch_and_or(&p->attention, PIT_CONFUSED);
 	iofilter_unlock(&p->lock);
+}
+
+static bool followed(const void *state)
+{
+	return iofilter_load(((const struct iofilter_pit *)state)->attention) & PIT_FOLLOWED;
+}
+
+static void follow(void *state)
+{
+	struct iofilter_pit *p = state;
+
+	pit_told(p);
+	__sync_fetch_and_or(&p->attention, PIT_FOLLOWED);
+}
+
+static int changed(void *state, __u64 *words)
+{
+	return reg_take(&((struct iofilter_pit *)state)->changed, 1, words);
 }
 
 /* Where a count is by now the VMM's answers tell, as after a stop. */
@@ -221,5 +247,8 @@ const struct reg_set pit_regs = {
 	.enter = enter,
 	.leave = leave,
 	.break_lock = break_lock,
+	.followed = followed,
+	.follow = follow,
+	.changed = changed,
 	.restored = restored,
 };

@@ -35,10 +35,12 @@ static const struct reg_row rows[] = {
 	{ .nr = 0x28, .size = 1, .flags = REG_S | REG_W, .name = "data", .off = offsetof(struct iofilter_speaker, data), .elements = 1,
 	  .max = PIT_UNKNOWN, .get = data_get, .set = data_set, .meaning = "bit 1; 2: not known" },
 	SPEAKER(0x29, REG_S | REG_W, "toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
-	SPEAKER(0x2a, REG_G | REG_W, "odd", odd, 1, "an odd number of reads was answered since: bit 4 is the opposite"),
+	{ .nr = 0x2a, .size = 1, .flags = REG_G | REG_W, .name = "odd", .off = offsetof(struct iofilter_speaker, odd), .elements = 1,
+	  .max = 1, .hot = 1, .meaning = "an odd number of reads was answered since: bit 4 is the opposite" },
 	SPEAKER(0x2b, REG_S, "doubt", doubt, 1, "another state may have been loaded: bits 1 and 4 are to be seen again"),
 	SPEAKER(0x2c, REG_T, "load", load, 0, "load time of KVM's channel 2 for which there is no doubt"),
 	SPEAKER(0x2d, REG_SH, "restored", restored, 0, "the state was put back, and nothing was read since"),
+	SPEAKER(0x2e, REG_SH, "followed", followed, 0, "a VMM is told of what accesses change"),
 	SPEAKER(0x30, REG_SH, "write_open", write_open, 0, "a write is at the VMM"),
 	SPEAKER(0x31, REG_T, "write_at", write_at, 0, "it began"),
 	SPEAKER(0x32, REG_SH, "nr_open", nr_open, 0, "reads at the VMM"),
@@ -66,8 +68,11 @@ static void leave(void *state, bool change)
 		/* What it says follows from the fuse, and the proof from answers that fit what was set. */
 		p->proof = p->fuse ? IOFILTER_FUSED : IOFILTER_UNPROVEN;
 		p->matches = 0;
+		p->told = p->odd;
 	}
 	p->head.in_flight = p->odd;
+	/* Who enters may have had to end a sequence. */
+	speaker_tell(p);
 	iofilter_unlock(&p->lock);
 }
 
@@ -77,6 +82,24 @@ static void break_lock(void *state)
 
 	iofilter_store(p->confused, 1);
 	iofilter_unlock(&p->lock);
+}
+
+static bool followed(const void *state)
+{
+	return iofilter_load(((const struct iofilter_speaker *)state)->followed);
+}
+
+static void follow(void *state)
+{
+	struct iofilter_speaker *p = state;
+
+	p->told = p->odd;
+	iofilter_store(p->followed, 1);
+}
+
+static int changed(void *state, __u64 *words)
+{
+	return reg_take(&((struct iofilter_speaker *)state)->changed, 1, words);
 }
 
 static void restored(void *state, const struct reg_ctx *ctx)
@@ -99,5 +122,8 @@ const struct reg_set speaker_regs = {
 	.enter = enter,
 	.leave = leave,
 	.break_lock = break_lock,
+	.followed = followed,
+	.follow = follow,
+	.changed = changed,
 	.restored = restored,
 };

@@ -24,7 +24,7 @@ static struct iofilter_ide *filters[2];
 static struct ide_own *own;
 static int current;
 static uint64_t edges[2], bad;
-static bool attached;
+static bool attached, followed; /* by the VMM, which wants to know what accesses change */
 
 static bool saved_program;
 static uint64_t answered_before;
@@ -195,12 +195,15 @@ static bool ask(struct access *a, uint32_t i, uint32_t *val, bool contended)
 {
 	struct kvm_iofilter_req req = { .addr = port(a->reg), .val = a->write ? a->vals[0] : 0, .len = a->len, .count = a->bound - i,
 		.vcpu = a->vcpu };
+	const char *lost;
 	uint32_t verdict;
 
 	if (a->bound > 1)
 		req.flags |= KVM_IOFILTER_REQ_STRING;
 	if (i)
 		req.flags |= KVM_IOFILTER_REQ_MORE;
+	if (followed)
+		registers_before("ide", filters[current]);
 	if (contended)
 		own->lock = 1;
 	verdict = a->write ? ide_own_write(own, &req, a->reg) : ide_own_read(own, &req, a->reg);
@@ -209,6 +212,9 @@ static bool ask(struct access *a, uint32_t i, uint32_t *val, bool contended)
 	assert_int_equal(own->lock, 0);
 	if (contended && !i)
 		assert_int_equal(verdict, IOFILTER_PUNT_BUSY);
+	lost = followed ? registers_after("ide", filters[current]) : NULL;
+	if (lost)
+		fail_msg("%s", lost);
 	*val = req.val & mask(a->len);
 	return verdict == IOFILTER_ANSWERED;
 }
@@ -441,6 +447,7 @@ static void test_two_machines(void **state)
 		edges[0] = edges[1] = 0;
 		bad = one_of(3) ? UINT64_MAX : one_of(DISK);
 		attached = true;
+		followed = programs & 2;
 		iofilter_ide_cooperate(own, programs++ & 1);
 		give();
 		next = accesses + PROGRAM;
@@ -459,6 +466,8 @@ static void test_two_machines(void **state)
 	assert_true(answered > punted && data_answered > data_punted);
 	assert_true(strings && broken_in && gives_refused && detaches && edges[1]);
 	restore_print("ide");
+	follow_print("ide");
+	assert_true(follow_count.told > accesses / 10 && follow_count.quiet > accesses / 10 && follow_count.by == 0x3ffff);
 	assert_true(restore_count.saves >= 1000 && restore_count.in_flight >= 500 && restore_count.answered >= 10000);
 	for (i = 0; i < 2; i++)
 		free(filters[i]);

@@ -31,6 +31,7 @@ struct op {
 struct sim {
 	struct iofilter_pit *pit;
 	struct pit vmm, guest;
+	int followed; /* a VMM follows what accesses change */
 	uint64_t now, stopped; /* V is now - stopped */
 	struct op *ops;
 	int n, at;
@@ -381,6 +382,7 @@ static void run_op(struct sim *s, const struct op *op)
 	struct kvm_iofilter_req req = {
 		.addr = op->port, .len = op->len, .count = 1, .vcpu = op->vcpu, .val = op->write ? op->val : 0,
 	};
+	const char *lost;
 	int handled;
 	uint8_t val;
 
@@ -413,8 +415,13 @@ static void run_op(struct sim *s, const struct op *op)
 	}
 	req.now = s->now;
 	s->exit_at[op->vcpu] = s->now;
+	if (s->followed)
+		registers_before("pit", s->pit);
 	settle(s, op->vcpu);
 	handled = op->write ? pit_on_write(s->pit, &req) : pit_on_read(s->pit, &req);
+	lost = s->followed ? registers_after("pit", s->pit) : NULL;
+	if (lost)
+		wrong(s, lost);
 	if (op->host && s->old->odd)
 		check_odd(s, op, handled);
 	cut(s);
@@ -457,6 +464,7 @@ static int run(struct sim *s, struct op *ops, int n)
 	s->vmm.arg = s->guest.arg = s;
 	s->now = 5 * IOFILTER_NSEC_PER_SEC;
 	s->open_vcpu = -1;
+	s->followed = ops[0].in & 1;
 	pit_power_on(&s->vmm);
 	s->guest = s->vmm;
 	for (i = 0; i < n && !s->wrong; i++) {
@@ -680,6 +688,8 @@ static void random_programs(void **state)
 	assert_true(total.live > n && total.pairs > n / 20 && total.latched > n && total.status > n / 20 && total.system > n / 2 &&
 		    total.folded > n);
 	restore_print("pit");
+	follow_print("pit");
+	assert_true(follow_count.told > 10 * n && follow_count.quiet > n && follow_count.by == 0x3f);
 	printf("# of port 0x61 the second of two came just after a save: %llu answered, %llu left to the VMM\n", (unsigned long long)total.odd_ended,
 	       (unsigned long long)total.odd_cut);
 	assert_true(restore_count.saves >= 1000 && restore_count.in_flight >= 500 && restore_count.answered >= 10000);

@@ -26,6 +26,21 @@ void registers_restore(const char *device, void *fresh, const void *data, size_t
 void registers_move(const char *device, void *old, void *fresh, long long shift);
 
 /*
+ * A VMM that wants to know what each access changes: around it. The first time it begins to follow them. Return: NULL, or the register whose
+ * change was not told, or of which one was told that was none.
+ */
+void registers_before(const char *device, void *state);
+const char *registers_after(const char *device, void *state);
+
+/* Changes that were told in this run, and accesses without one. */
+extern struct follow_count {
+	unsigned long told, quiet;
+	unsigned long long by; /* registers of which one was told, in the order of the list of those of the device */
+} follow_count;
+
+void follow_print(const char *device);
+
+/*
  * A test that cannot fail shows nothing. For each register of what the guest has done: @run without it in what is saved; and for each that
  * means something in one run only, but can be set: @run with that set to what was saved. It runs in a process of its own, and
  * returns non-zero or dies when it has found out. @spared: registers (NULL: no more) for which it cannot. Return: how many others

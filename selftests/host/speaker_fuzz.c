@@ -57,6 +57,7 @@ struct sim {
 	struct op *ops;
 	int n, at;
 	const char *wrong;
+	int followed; /* a VMM follows what accesses change */
 	struct vcpu v[NR_VCPUS];
 	struct shown_state states[NR_STATES];
 	unsigned int nr_states;
@@ -299,6 +300,7 @@ static void process(struct sim *s, int i)
 {
 	struct vcpu *v = &s->v[i];
 	const struct op *op = &s->ops[v->op];
+	const char *lost;
 	int write = op->kind == WRITE || op->kind == STRING_WRITE, busy = 0, j, handled, odd = s->p.odd;
 	struct kvm_iofilter_req req = {
 		.now = v->entered, .addr = PIT_SYSTEM, .val = write ? op->val : 0, .len = 1, .count = 1, .vcpu = i,
@@ -311,6 +313,8 @@ static void process(struct sim *s, int i)
 	s->last_load = s->k.counters[2].count_load_time;
 	v->last = v->entered;
 	v->away = 0;
+	if (s->followed)
+		registers_before("speaker", &s->p);
 	settle_one(s, i, 1, &busy);
 	for (j = 0; j < NR_VCPUS; j++)
 		if (j != i)
@@ -322,6 +326,9 @@ static void process(struct sim *s, int i)
 	s->loaded = 0;
 	handled = write ? speaker_on_write(&s->p, &req) : speaker_on_read(&s->p, &req);
 	s->p.lock = 0;
+	lost = s->followed ? registers_after("speaker", &s->p) : NULL;
+	if (lost)
+		wrong(s, lost);
 	check_cut(s, op);
 	if (handled) {
 		if (write || req.flags & KVM_IOFILTER_REQ_STRING || s->vmm == CONSTANT)
@@ -537,6 +544,7 @@ static int run(struct sim *s, struct op *ops, int n, enum vmm vmm, uint64_t worl
 	s->ops = ops;
 	s->n = n;
 	s->vmm = vmm;
+	s->followed = world >> 32 & 1;
 	attach(&s->p);
 	s->now = 5 * IOFILTER_NSEC_PER_SEC;
 	s->lead = (int)(rnd() % 200) - 50;
@@ -760,6 +768,8 @@ static void random_programs(void **state)
 	assert_true(answered > 20 * n && answered > punted / 2 && edges > n / 8 && fused > programs[CONSTANT] / 2 &&
 		    timed[0] < timed[1] / 100);
 	restore_print("speaker");
+	follow_print("speaker");
+	assert_true(follow_count.told > 5 * n && follow_count.quiet > 5 * n && follow_count.by == 1);
 	assert_true(restore_count.saves >= 1000 && restore_count.in_flight >= 500 && restore_count.answered >= 10000);
 }
 

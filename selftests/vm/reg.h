@@ -22,6 +22,18 @@ static inline __u64 reg_id_of(const char *device, const char *name)
 	return id;
 }
 
+/* @name as iofilter_regs() has it: of an array with []. */
+static inline __u64 reg_id_at(const char *device, const char *name, __u32 element)
+{
+	char buf[IOFILTER_REG_NAME_LEN];
+	const char *hole = strstr(name, "[]");
+
+	if (!hole)
+		return reg_id_of(device, name);
+	snprintf(buf, sizeof(buf), "%.*s[%u]%s", (int)(hole - name), name, element, hole + 2);
+	return reg_id_of(device, buf);
+}
+
 /* Registers of up to 8 bytes, as numbers, all in one step. */
 #define REGS_MAX 32
 

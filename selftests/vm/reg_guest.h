@@ -23,20 +23,9 @@ struct effect {
 	const char *unseen; /* why it does not */
 };
 
-static __u64 at(const char *device, const char *name, __u32 element)
-{
-	char buf[IOFILTER_REG_NAME_LEN];
-	const char *hole = strstr(name, "[]");
-
-	if (!hole)
-		return reg_id_of(device, name);
-	snprintf(buf, sizeof(buf), "%.*s[%u]%s", (int)(hole - name), name, element, hole + 2);
-	return reg_id_of(device, buf);
-}
-
 static void set_at(struct dev *d, const char *name, __u32 element, __u64 val)
 {
-	__u64 id = at(d->name, name, element);
+	__u64 id = reg_id_at(d->name, name, element);
 
 	regs_set(d->f, &id, 1, &val);
 }
@@ -52,7 +41,7 @@ static void set_several(struct dev *d, const struct setting *s, unsigned int n, 
 	__u64 ids[REGS_MAX], vals[REGS_MAX];
 
 	for (unsigned int i = 0; i < n; i++) {
-		ids[i] = at(d->name, s[i].name, element);
+		ids[i] = reg_id_at(d->name, s[i].name, element);
 		vals[i] = s[i].val;
 	}
 	regs_set(d->f, ids, n, vals);
@@ -60,7 +49,7 @@ static void set_several(struct dev *d, const struct setting *s, unsigned int n, 
 
 static __u64 get_at(struct dev *d, const char *name, __u32 element)
 {
-	__u64 id = at(d->name, name, element), val;
+	__u64 id = reg_id_at(d->name, name, element), val;
 
 	regs_get(d->f, &id, 1, &val);
 	return val;
