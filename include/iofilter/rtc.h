@@ -105,7 +105,7 @@ struct rtc_vcpu {
 	__u64 index_at; /* when */
 	__u64 began;	/* when its newest write began, until that is known to be done */
 	__u64 asked;	/* its newest access to the data port that was punted: the index then; 0: not known */
-	__u64 asked_version;
+	__u64 asked_version; /* iofilter_rtc.version + epoch then: both only grow */
 	__u32 began_data; /* what began was a write to the data port, or to both */
 	__u32 pad;
 	__u64 reserved;

@@ -260,7 +260,7 @@ static inline int rtc_read_any(struct iofilter_rtc *r, struct kvm_iofilter_req *
 	if (IOFILTER_CLAUSE(RTC_AGAIN) && iofilter_load(r->index) != index)
 		return rtc_punt(r, IOFILTER_PUNT_INDEX);
 	if (why != IOFILTER_ANSWERED) {
-		v->asked_version = iofilter_load(r->version);
+		v->asked_version = iofilter_load(r->version) + iofilter_load(r->epoch);
 		v->asked = index;
 		return rtc_punt(r, why);
 	}
@@ -311,7 +311,7 @@ static inline void rtc_sample_answer(struct iofilter_rtc *r, struct rtc_vcpu *v,
 	if (!(s->flags & KVM_IOFILTER_SAMPLE_OTHER))
 		rtc_calibrate(r, s->t1 - s->t0);
 	if (s->addr != RTC_DATA_PORT || s->len != 1 || !v->asked || v->asked != iofilter_load(r->index) ||
-	    (IOFILTER_CLAUSE(RTC_VERSION) && v->asked_version != iofilter_load(r->version)))
+	    (IOFILTER_CLAUSE(RTC_VERSION) && v->asked_version != iofilter_load(r->version) + epoch))
 		return;
 	reg = v->asked & (RTC_NR_REGS - 1);
 	if (!rtc_is_in(reg, RTC_STABLE_LOW, RTC_STABLE_HIGH))

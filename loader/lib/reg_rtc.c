@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /*
- * The registers of the RTC. Its programs take no lock: each cell is one step by itself, and several belong together while nothing has
- * been written, learnt or forgotten.
+ * The registers of the RTC. Its programs take no lock. Those that are got belong together while nothing has been written, learnt or
+ * forgotten. Those that are set belong to an epoch that is not there yet: all bytes are void (and the VMM's to answer), until it
+ * begins.
  */
 #include <iofilter/rtc_access.h>
 #include "reg.h"
 
 #define RTC(n, f, nm, member, m, text) REG_AT(n, f, nm, struct iofilter_rtc, member, m, text)
 #define RTC_UNKNOWN 0x100
+
+/*
+ * A set begins in an epoch of this kind, two of them later, and makes the one in between the next: no other set has had that, and nobody
+ * else gets there, for who forgets something counts by one.
+ */
+#define EPOCH (1ULL << 24)
+
+static __u64 epoch_begun(const struct iofilter_rtc *r)
+{
+	return iofilter_load(r->epoch) & ~(EPOCH - 1);
+}
 
 static __u64 index_get(const struct reg_at *at)
 {
@@ -38,7 +50,7 @@ static void cell_set(const struct reg_at *at, __u64 val)
 {
 	struct iofilter_rtc *r = at->state;
 	struct rtc_cell *c = &r->cells[at->element];
-	__u64 epoch = iofilter_load(r->epoch);
+	__u64 epoch = epoch_begun(r) + EPOCH;
 
 	iofilter_store(c->at, 0);
 	iofilter_barrier();
@@ -92,15 +104,25 @@ static const struct reg_row rows[] = {
 /* Nothing is locked. A guest's write that is under way meanwhile voids what is set when it is done. */
 static int enter(void *state, bool change)
 {
-	(void)state;
-	(void)change;
+	struct iofilter_rtc *r = state;
+	__u64 epoch = iofilter_load(r->epoch);
+
+	while (change && !__atomic_compare_exchange_n(&r->epoch, &epoch, (epoch & ~(EPOCH - 1)) + 2 * EPOCH, false, __ATOMIC_SEQ_CST,
+						      __ATOMIC_SEQ_CST))
+		;
 	return 0;
 }
 
 static void leave(void *state, bool change)
 {
-	(void)state;
-	(void)change;
+	struct iofilter_rtc *r = state;
+	__u64 begun = epoch_begun(r);
+
+	if (!change)
+		return;
+	/* Unless something was forgotten meanwhile, and what was set with it. */
+	__sync_bool_compare_and_swap(&r->epoch, begun, begun + EPOCH);
+	rtc_version(r);
 }
 
 static void break_lock(void *state)

@@ -393,7 +393,8 @@ static void published(void)
 	publish();
 	backwards = seconds_seen = 0;
 	before = answered(&r);
-	for (int i = 0; i < 50 && seconds_seen < 4; i++)
+	/* On a busy host each read may come after an absence. */
+	for (int i = 0; i < 50 && (seconds_seen < 4 || answered(&r) - before <= 1000); i++)
 		loop(&r, guest_time, 2000);
 	report(&r, "a VMM that publishes its time");
 	TEST_EQ(backwards, 0);
