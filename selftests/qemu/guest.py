@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,15 @@ def kernel():
     if not found:
         raise Failed("no /boot/vmlinuz-6.12*-amd64: install linux-image-6.12-amd64")
     return found[-1]
+
+
+def make_disk(sectors):
+    """An image whose content kmod/idepio.c knows."""
+    path = os.path.join(O, f"ide-disk.{os.getpid()}")
+    with open(path, "wb") as f:
+        for first in range(0, sectors * 128, 4096):
+            f.write(struct.pack("<4096I", *(i * 2654435761 & 0xffffffff for i in range(first, first + 4096))))
+    return path
 
 
 def wrapped(seconds):

@@ -7,25 +7,16 @@
 import hashlib
 import os
 import random
-import struct
 import sys
 import time
 
-from guest import IOFILTER, O, SCALE, Exits, Filter, Guest, check, main, punted, say, sh
+from guest import IOFILTER, O, SCALE, Exits, Filter, Guest, check, main, make_disk, punted, say, sh
 
 SECTORS = 4096
 READ, READ_EXT, READ_MULTIPLE, READ_MULTIPLE_EXT, SET_MULTIPLE, IDENTIFY = 0x20, 0x24, 0xc4, 0x29, 0xc6, 0xec
 TIMES = int(8 * SCALE)
 FEW = 4
 FIRST = "READ SECTORS, 64 at a time"
-
-
-def make_disk():
-    path = os.path.join(O, f"ide-disk.{os.getpid()}")
-    with open(path, "wb") as f:
-        for first in range(0, SECTORS * 128, 4096):
-            f.write(struct.pack("<4096I", *(i * 2654435761 & 0xffffffff for i in range(first, first + 4096))))
-    return path
 
 
 class IdeExits(Exits):
@@ -219,7 +210,7 @@ def linux(disk):
 
 def test():
     global TRACE
-    disk = make_disk()
+    disk = make_disk(SECTORS)
     try:
         with IdeExits() as TRACE:
             {"polled": polled, "linux": linux}[sys.argv[1]](disk)

@@ -9,11 +9,15 @@
  *			{"reads": , "writes": , "wrong": }
  *	get REG		{"value": }
  *	put REG VALUE
+ *	hold REG	the first half of a get: the index alone
+ *	rest 0		and the second: {"value": }
+ *	time 0		what the kernel's own driver makes of the time registers: {"time": s since 1970}
  */
 #include <linux/mc146818rtc.h>
 #include <linux/module.h>
 #include <linux/proc_fs.h>
 #include <linux/prandom.h>
+#include <linux/rtc.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -105,6 +109,14 @@ static void mixed(struct run *r, u32 n, u32 seed)
 	scnprintf(r->reply, sizeof(r->reply), "{\"reads\": %u, \"writes\": %u, \"wrong\": %u}\n", reads, writes, wrong);
 }
 
+static void get_time(struct run *r)
+{
+	struct rtc_time tm = {};
+	int err = mc146818_get_time(&tm, 1000);
+
+	scnprintf(r->reply, sizeof(r->reply), "{\"time\": %lld}\n", err ? -1 : rtc_tm_to_time64(&tm));
+}
+
 static int cmos_open(struct inode *inode, struct file *file)
 {
 	file->private_data = kzalloc(sizeof(struct run), GFP_KERNEL);
@@ -144,6 +156,12 @@ static ssize_t cmos_write(struct file *file, const char __user *buf, size_t len,
 		shadowed = false;
 		spin_unlock_irqrestore(&rtc_lock, flags);
 		scnprintf(r->reply, sizeof(r->reply), "{}\n");
+	} else if (sscanf(line, "hold %i", &a) == 1) {
+		outb(a, 0x70);
+	} else if (sscanf(line, "rest %u", &a) == 1) {
+		scnprintf(r->reply, sizeof(r->reply), "{\"value\": %u}\n", inb(0x71));
+	} else if (sscanf(line, "time %u", &a) == 1) {
+		get_time(r);
 	} else {
 		return -EINVAL;
 	}

@@ -8,6 +8,8 @@
  *						WIDTH bytes (2 or 4), or word by word (1): {"sectors": , "wrong": words that are not what
  *						the disk holds there, "busy": statuses with BSY, "failed": reads that ended otherwise than
  *						they must, "status": the last one, "error": the register then}
+ *	hold LBA COUNT WORDS			READ SECTORS, of which only so many words of the first sector are read
+ *	rest 0					what is left of it, word by word at first: as read does
  *	command COMMAND COUNT			one without data, or IDENTIFY: likewise
  *	registers N				the alternate status, status, and registers 1 .. 6, N times: {"changed": how often one was not
  *						what it was first, "bytes": hex}
@@ -37,6 +39,11 @@ struct run {
 };
 
 static DEFINE_MUTEX(channel);
+
+static struct {
+	struct run run;
+	u32 lba, count, words;
+} holding;
 
 /* Until the drive is not busy. */
 static u8 await(struct run *r)
@@ -103,26 +110,58 @@ static void compare(struct run *r, u32 sector)
 	r->sectors++;
 }
 
-static void read_sectors(struct run *r, u8 cmd, u32 lba, u32 count, u32 width)
+/* All of a sector is there. */
+static void taken(struct run *r, u32 sector)
+{
+	/* What it shows is of no matter to SeaBIOS; here it must be one of those that can be. */
+	r->error = inb(CONTROL);
+	if (r->error != IDE_LOOKING && r->error != IDE_FOUND && r->error != IDE_IDLE && r->error != (IDE_DRDY | IDE_ERR))
+		r->failed++;
+	ndelay(400);
+	await(r);
+	compare(r, sector);
+}
+
+static void read_on(struct run *r, u32 lba, u32 count, u32 width)
 {
 	u32 i;
 
-	command(r, cmd, lba, count);
 	for (i = 0; i < count; i++) {
 		if ((r->status & (IDE_BSY | IDE_DRQ | IDE_ERR)) != IDE_DRQ)
 			break;
 		take(r, width);
-		/* What it shows is of no matter to SeaBIOS; here it must be one of those that can be. */
-		r->error = inb(CONTROL);
-		if (r->error != IDE_LOOKING && r->error != IDE_FOUND && r->error != IDE_IDLE && r->error != (IDE_DRDY | IDE_ERR))
-			r->failed++;
-		ndelay(400);
-		await(r);
-		compare(r, lba + i);
+		taken(r, lba + i);
 	}
 	r->failed += i < count || r->status != IDE_IDLE;
 	r->error = inb(PORT(IDE_ERROR));
 	outb(HD15, CONTROL);
+}
+
+static void hold(u32 lba, u32 count, u32 words)
+{
+	struct run *r = &holding.run;
+
+	memset(&holding, 0, sizeof(holding));
+	command(r, IDE_CMD_READ, lba, count);
+	for (holding.words = 0; holding.words < words; holding.words++)
+		((u16 *)r->data)[holding.words] = inw(PORT(IDE_DATA));
+	holding.lba = lba;
+	holding.count = count;
+}
+
+static void rest(struct run *r)
+{
+	*r = holding.run;
+	await(r);
+	if (!holding.count || (r->status & (IDE_BSY | IDE_DRQ | IDE_ERR)) != IDE_DRQ) {
+		r->failed++;
+		return;
+	}
+	for (; holding.words < SECTOR / 2; holding.words++)
+		((u16 *)r->data)[holding.words] = inw(PORT(IDE_DATA));
+	taken(r, holding.lba);
+	read_on(r, holding.lba + 1, holding.count - 1, 2);
+	holding.count = 0;
 }
 
 static void other(struct run *r, u8 cmd, u32 count)
@@ -179,9 +218,15 @@ static int idepio_do(struct run *r, const char *line)
 	}
 	if (sscanf(line, "read %i %u %u %u %u", &cmd, &lba, &count, &times, &width) == 5) {
 		for (i = 0; i < times; i++) {
-			read_sectors(r, cmd, lba + i * count, count, width);
+			command(r, cmd, lba + i * count, count);
+			read_on(r, lba + i * count, count, width);
 			cond_resched();
 		}
+	} else if (sscanf(line, "hold %u %u %u", &lba, &count, &width) == 3 && width < SECTOR / 2) {
+		hold(lba, count, width);
+		*r = holding.run;
+	} else if (sscanf(line, "rest %u", &count) == 1) {
+		rest(r);
 	} else if (sscanf(line, "command %i %u", &cmd, &count) == 2) {
 		other(r, cmd, count);
 	} else {
