@@ -9,6 +9,8 @@
  *	hold N		as latch; then one more latch, of which only the LSB is read
  *	rest 0		the MSB of that, by whatever file, and whether it fits the counts before it
  *	more N		as latch, of the counter as it is
+ *	watch BITS	gate and data are BITS, and one pulse of 65536 is programmed; port 0x61 is read, and each read compared with the one before
+ *	end 0		.. until another file says so; "held" is what was read last
  */
 #include <linux/i8253.h>
 #include <linux/io.h>
@@ -30,7 +32,7 @@
 #define RISE	 20000
 
 struct run {
-	u64 reads, early, judged, toggles, late_ns;
+	u64 reads, early, judged, toggles, others, falls, late_ns;
 	s64 low, high; /* of the distance between the two timers, ns */
 	u64 since; /* what the PM timer has counted, unwrapped */
 	u32 pm;
@@ -135,6 +137,7 @@ static int counts(struct run *r, u64 n, u16 (*count)(void), int judged)
 }
 
 static struct run holding;
+static bool watching;
 
 static int hold(struct run *r, u64 n)
 {
@@ -184,6 +187,33 @@ static int rises(struct run *r, u64 n)
 	return 0;
 }
 
+static int watch(struct run *r, u64 bits)
+{
+	u8 last = inb(PIT_SYSTEM), val;
+
+	outb((last & ~(PIT_61_GATE | PIT_61_DATA)) | bits, PIT_SYSTEM);
+	load(0, 0);
+	WRITE_ONCE(watching, true);
+	last = inb(PIT_SYSTEM);
+	while (READ_ONCE(watching) && !signal_pending(current)) {
+		val = inb(PIT_SYSTEM);
+		r->reads++;
+		r->toggles += !((val ^ last) & PIT_61_REFRESH);
+		r->others += (val & ~(PIT_61_REFRESH | PIT_61_OUT)) != bits;
+		r->falls += !!(last & ~val & PIT_61_OUT);
+		last = val;
+		cond_resched();
+	}
+	r->held = last;
+	return 0;
+}
+
+static int watch_ends(void)
+{
+	WRITE_ONCE(watching, false);
+	return 0;
+}
+
 static ssize_t pitclock_write(struct file *file, const char __user *ubuf, size_t len, loff_t *pos)
 {
 	struct run *r = file->private_data;
@@ -209,10 +239,14 @@ static ssize_t pitclock_write(struct file *file, const char __user *ubuf, size_t
 		err = rest(r);
 	else if (!strcmp(how, "rise"))
 		err = rises(r, n);
+	else if (!strcmp(how, "watch"))
+		err = watch(r, n & (PIT_61_GATE | PIT_61_DATA));
+	else if (!strcmp(how, "end"))
+		err = watch_ends();
 	snprintf(r->reply, sizeof(r->reply),
 		 "{\"reads\": %llu, \"judged\": %llu, \"misfit_ns\": %lld, \"early\": %llu, \"late_ns\": %llu, \"toggles\": %llu, "
-		 "\"held\": %u}\n",
-		 r->reads, r->judged, r->low > r->high ? r->low - r->high : 0, r->early, r->late_ns, r->toggles, r->held);
+		 "\"others\": %llu, \"falls\": %llu, \"held\": %u}\n",
+		 r->reads, r->judged, r->low > r->high ? r->low - r->high : 0, r->early, r->late_ns, r->toggles, r->others, r->falls, r->held);
 	return err ? err : len;
 }
 
