@@ -149,7 +149,8 @@ check_inputs() {
 	: "${KIMAGE:=$(ls -v /boot/vmlinuz-${release:-*-amd64} 2>/dev/null | tail -n 1)}"
 	[ -e "$KIMAGE" ] || die "no kernel image /boot/vmlinuz-${release:-*-amd64}; run 'make setup', or set KIMAGE"
 	: "${release:=${KIMAGE##*/vmlinuz-}}"
-	make -s -C "$root/selftests/bench" O="$O" "$([ $filter = 1 ] && echo all || echo guest)"
+	# Two of us may be here at once.
+	flock "$O/.bench" make -s -C "$root/selftests/bench" O="$O" "$([ $filter = 1 ] && echo all || echo guest)"
 }
 
 main() {
