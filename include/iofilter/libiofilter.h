@@ -431,7 +431,7 @@ int iofilter_restore(struct iofilter *f, const void *data, size_t size, unsigned
 
 /*
  * The same for all that is attached to a VM, or the devices of the NULL-terminated @devices: what the tool keeps in a file. Return: how many
- * filters. ENOENT: nothing, or one of them, is not attached.
+ * filters. ENOENT: nothing, or one of them, is not attached; EINVAL: one of them is there twice; E2BIG: more than 64.
  */
 int iofilter_save_vm(pid_t pid, const char *const *devices, void **data, size_t *size);
 /*

@@ -100,14 +100,23 @@ struct names {
 	int n;
 };
 
-static int add_name(const struct found *f, void *arg)
+static int add_name(struct names *names, const char *name)
 {
-	struct names *names = arg;
+	int i;
 
+	for (i = 0; i < names->n; i++)
+		if (!strcmp(names->name[i], name))
+			/* Named so, or in two VMs of one process, which a name cannot tell apart. */
+			return lib_fail(-EINVAL, "%s twice: a saved state has each filter once", name);
 	if (names->n == VM_PARTS)
-		return lib_fail(-E2BIG, "more than %d filters are attached to VM %d", VM_PARTS, f->pid);
-	memcpy(names->name[names->n++], f->ops.name, KVM_IOFILTER_NAME_LEN);
+		return lib_fail(-E2BIG, "more than %d filters: a saved state has no room for them", VM_PARTS);
+	snprintf(names->name[names->n++], KVM_IOFILTER_NAME_LEN, "%s", name);
 	return 0;
+}
+
+static int add_found(const struct found *f, void *arg)
+{
+	return add_name(arg, f->ops.name);
 }
 
 static int choose(pid_t pid, const char *const *devices, struct names *names)
@@ -116,9 +125,9 @@ static int choose(pid_t pid, const char *const *devices, struct names *names)
 
 	names->n = 0;
 	if (!devices)
-		err = find_each(pid, add_name, names);
-	for (; devices && *devices && names->n < VM_PARTS; devices++)
-		snprintf(names->name[names->n++], KVM_IOFILTER_NAME_LEN, "%s", *devices);
+		err = find_each(pid, add_found, names);
+	for (; !err && devices && *devices; devices++)
+		err = add_name(names, *devices);
 	if (!err && !names->n)
 		err = lib_fail(-ENOENT, "nothing is attached to VM %d", pid);
 	return err;
@@ -187,12 +196,14 @@ struct part {
 	size_t size;
 };
 
-static int open_part(pid_t pid, const char **at, const char *end, struct part *p, unsigned int flags)
+/* The one behind @n others. */
+static int open_part(pid_t pid, const char **at, const char *end, struct part *parts, int n, unsigned int flags)
 {
+	struct part *p = &parts[n];
 	const struct device *d;
 	size_t left = end - *at;
 	struct vm_part part;
-	int err;
+	int i, err;
 
 	if (left >= sizeof(part))
 		memcpy(&part, *at, sizeof(part));
@@ -203,6 +214,9 @@ static int open_part(pid_t pid, const char **at, const char *end, struct part *p
 	p->data = *at + sizeof(part);
 	p->size = le64toh(part.size);
 	*at += sizeof(part) + saved_padded(p->size);
+	for (i = 0; i < n; i++)
+		if (!strcmp(parts[i].f->o.ops.name, part.name))
+			return lib_fail(-EBADMSG, "the saved state has %s twice", part.name);
 	err = iofilter_open(pid, part.name, &p->f);
 	if (err)
 		return err;
@@ -223,7 +237,7 @@ int iofilter_restore_vm(pid_t pid, const void *data, size_t size, unsigned int f
 	if (err)
 		return err;
 	for (; !err && n < (int)h.count; n++)
-		err = open_part(pid, &at, end, &parts[n], flags);
+		err = open_part(pid, &at, end, parts, n, flags);
 	if (!err && at != end)
 		err = lib_fail(-EBADMSG, "the saved state goes on behind its end");
 	for (i = 0; !err && i < n; i++)
