@@ -6,16 +6,18 @@ import os
 import random
 import re
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 IOFILTER = os.path.join(os.environ.get("O", os.path.join(ROOT, "build")), "loader/iofilter")
 DIR = tempfile.mkdtemp(prefix="reg-cli.")
-DEVICES = ("pmtimer", "hpet", "pit", "speaker", "rtc", "ide", "table")
-ATTACHED = ("pmtimer", "hpet", "pit", "rtc", "ide", "table")
+DEVICES = ("pmtimer", "hpet", "pit", "speaker", "rtc", "ide", "table", "map")
+ATTACHED = ("pmtimer", "hpet", "pit", "rtc", "ide", "table", "map-600")
 RULES = """ports p 0x300-0x303
 bit on
 slot s
@@ -132,6 +134,7 @@ def lists():
         check(len({r["id"][:4] for r in rows}) == 1, f"{d}: one device in its ids")
         prefixes |= {r["id"][:4] for r in rows}
     check(len(prefixes) == len(DEVICES), f"each device has its own ids: {prefixes}")
+    regs["map-600"] = regs["map"]
     return regs
 
 
@@ -166,6 +169,8 @@ def get_and_set(regs):
     want("what was set", r"^slot\[1\].value +1234605616436508552 \(0x1122334455667788\)$", *get, "table", "slot[1].value")
     want("set by id", "1 register set", *set_, "pmtimer", regs["pmtimer"]["clock.expiry"]["id"] + "=7000000")
     want("what was set by id", "^clock.expiry +7000000 ", *get, "pmtimer", "clock.expiry")
+    want("set of a map", "^map-600 of VM [0-9]+: 2 registers set$", *set_, "map-600", "set.value=654321", "set.compare=99")
+    want("what was set of a map", "^set.value +654321 ", *get, "map-600", "set.value", "set.compare")
     want("the last one counts", "2 registers set", *set_, "table", "bits=-1", "bits=0")
     want("what was set twice", "^bits +0 ", *get, "table", "bits")
 
@@ -217,6 +222,7 @@ def dumps(regs):
     x = from_json("dump", "--pid", qemu)
     check(set(x) == set(ATTACHED) and all(list(d) == ["guest", "shadow", "config", "counters"] for d in x.values()), f"dump as JSON: {list(x)}")
     check(not any(set(d["guest"]) & set(d["shadow"]) for d in x.values()), "guest and shadow apart")
+    check(x["map-600"]["guest"]["set.value"] == 654321 and x["map-600"]["config"]["addr"] == 0x600, f"what a map is: {x['map-600']}")
     check(x["pmtimer"]["guest"]["clock.time"] == 123456789000 and x["table"]["guest"]["slot[1].known"] == 15, f"what is the guest's: {x}")
     for d, all_of in from_json("dump", "--pid", qemu, "--all").items():
         n = sum(r["elements"] for r in regs[d].values())
@@ -231,7 +237,7 @@ def lasting(regs):
 
 def save_and_restore(regs):
     save, restore, set_ = ("save", "--pid", qemu), ("restore", "--pid", qemu), ("reg", "set", "--pid", qemu)
-    out = want("save", f"^{path('all')}: 6 filters of VM {qemu}, [0-9]+ bytes$", *save, path("all"))
+    out = want("save", f"^{path('all')}: 7 filters of VM {qemu}, [0-9]+ bytes$", *save, path("all"))
     whole = content("all")
     check(f"{len(whole)} bytes" in out, f"the size that save says: {out}")
     before = lasting(regs)
@@ -239,10 +245,13 @@ def save_and_restore(regs):
     want("set something else", "set", *set_, "table", "slot[1].value=1", "bits=0", "bits_known=0")
     want("set something else", "set", *set_, "pmtimer", "clock.time=1", "clock.expiry=2")
     want("set something else", "set", *set_, "pit", "channel[2].latched=1", "channel[2].latch=0x1234")
+    want("set something else", "set", *set_, "map-600", "set.value=1", "set.width=16", "set.reload=0", "set.running=1")
     check(lasting(regs) != before, "nothing has changed: the test cannot fail")
-    want("restore", f"^{path('all')}: 6 filters restored to VM {qemu}$", *restore, path("all"))
+    want("restore", f"^{path('all')}: 7 filters restored to VM {qemu}$", *restore, path("all"))
     after = lasting(regs)
     check(after == before, f"restored is not what was saved: {set(before.items()) ^ set(after.items())}")
+    want("save of a map", ": 1 filter of VM", *save, path("two"), "map-600")
+    want("restore of a map", ": 1 filter restored", *restore, path("two"))
     want("save of two", f": 2 filters of VM {qemu}", *save, path("two"), "pit", "rtc")
     want("restore of two", f": 2 filters restored to VM {qemu}", *restore, path("two"))
     want("save over an old file", ": 1 filter of VM", *save, path("two"), "pmtimer")
@@ -270,8 +279,51 @@ def save_and_restore(regs):
     refused("restore to a VM with other filters", 1, f"is not attached to VM {other}|addr of pmtimer", "restore", "--pid", other, path("all"))
     refused("restore to another port", 1, "addr of pmtimer was another one", "restore", "--pid", other, path("two"))
     check(call("dump", "--pid", other, "--json") == of_other, "a restore that was refused has changed the other VM")
+    unknown(regs)
     want("detach", "", "detach", "--pid", qemu, "ide")
     refused("restore with one filter gone", 1, f"ide is not attached to VM {qemu}", *restore, path("all"))
+
+
+def sealed(data):
+    """With the size and the sum that it has."""
+    data[16:28] = struct.pack("<QI", len(data), 0)
+    data[24:28] = struct.pack("<I", zlib.crc32(data))
+    return data
+
+
+def altered(whole, device, change):
+    """The file with what change() makes of the state of a device."""
+    out, at = bytearray(whole[:32]), 32
+    while at < len(whole):
+        name, size = struct.unpack_from("<16sQ", whole, at)
+        state = bytearray(whole[at + 24:at + 24 + size])
+        at += 24 + size
+        if name.rstrip(b"\0") == device.encode():
+            state = sealed(change(state))
+        out += struct.pack("<16sQ", name, len(state)) + state
+    return bytes(sealed(out))
+
+
+def unknown(regs):
+    """A file of a newer version, whose last register is not known here."""
+    restore, set_ = ("restore", "--pid", qemu), ("reg", "set", "--pid", qemu)
+    whole, before = content("all"), lasting(regs)
+    for device in "pmtimer", "table", "map-600":
+        new = int(regs[device]["pid"]["id"], 16) >> 56 << 56 | 8 << 32 | 0xfff0 << 16
+
+        def add(state):
+            state[12:16] = struct.pack("<I", struct.unpack_from("<I", state, 12)[0] + 1)
+            return state + struct.pack("<Q", new) + b"\xa5" * 8
+        file = put("newer", altered(whole, device, add))
+        refused(f"restore of a newer state of {device}", 1,
+                f"newer: {device.split('-')[0]} has no register 0x{new:016x} here: the state is of a newer version .*--skip-unknown", *restore, file)
+        want("set something else", "set", *set_, "table", "slot[1].value=2", "bits_known=0")
+        want("set something else", "set", *set_, "map-600", "set.value=2", "set.running=1")
+        want("restore without it", f"newer: 7 filters restored to VM {qemu}$", *restore, "--skip-unknown", file)
+        check(lasting(regs) == before, f"without an unknown register of {device}: {set(before.items()) ^ set(lasting(regs).items())}")
+    data = content("newer")
+    refused("a newer state that is cut", 1, "cut: .*bytes of", *restore, "--skip-unknown", put("cut", data[:-1]))
+    refused("a newer state that is damaged", 1, "flip: .*damaged", *restore, "--skip-unknown", put("flip", data[:-1] + b"\x5a"))
 
 
 def files():
@@ -296,8 +348,9 @@ def test():
     try:
         regs = lists()
         nothing_attached()
-        want("attach", "", "attach", "--pid", qemu, "--pin", *ATTACHED[:-1])
+        want("attach", "", "attach", "--pid", qemu, "--pin", *ATTACHED[:-2])
         want("load of a table", "", "table", "load", "--pid", qemu, "--pin", put("rules", RULES.encode()))
+        want("map of a counter", "", "map", "--pid", qemu, "--pin", "pio:0x600+4", "counter", "freq=1000000", "width=24", "reload=1000000", "stop")
         want("attach at another port", "", "attach", "--pid", other, "--pin", "--port", "0x1608", "pmtimer")
         want("stop the clocks", "2 registers set", "reg", "set", "--pid", qemu, "pmtimer", "clock.mode=3", "clock.time=123456789000")
         want("stop the clocks", "1 register set", "reg", "set", "--pid", qemu, "hpet", "clock.mode=3")
