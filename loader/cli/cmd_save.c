@@ -23,23 +23,51 @@ static int write_all(int fd, const char *data, size_t size)
 	return fsync(fd);
 }
 
-/* The file is the old one or, whole, the new one. */
+/* The folder that @file is in, opened. Return: -1 with errno. */
+static int open_folder(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	char name[4096];
+
+	/* The root is its slash. */
+	snprintf(name, sizeof(name), "%.*s", slash ? (int)(slash - file) + (slash == file) : 1, slash ? file : ".");
+	return open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Without this a rename may be undone by a power failure. Some file systems have nothing of the kind, which is EINVAL. */
+static int sync_folder(int fd)
+{
+	return fsync(fd) && errno != EINVAL ? -1 : 0;
+}
+
+/* The file is the old one or, whole, the new one; also after a power failure, once it is said to be written. */
 static int write_file(const char *file, const void *data, size_t size)
 {
+	int fd, folder, err;
 	char tmp[4096];
-	int fd, err;
 
 	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", file) >= (int)sizeof(tmp))
 		return refuse_msg("%s: the name is too long", file);
-	fd = mkstemp(tmp);
-	if (fd < 0)
+	/* Before anything has changed. */
+	folder = open_folder(file);
+	if (folder < 0)
 		return refuse_msg("%s: %s", file, strerror(errno));
-	err = write_all(fd, data, size) || rename(tmp, file) ? errno : 0;
-	close(fd);
-	if (!err)
-		return 0;
-	unlink(tmp);
-	return refuse_msg("%s: %s", file, strerror(err));
+	fd = mkstemp(tmp);
+	if (fd < 0) {
+		err = refuse_msg("%s: %s", file, strerror(errno));
+	} else if (write_all(fd, data, size) || rename(tmp, file)) {
+		err = refuse_msg("%s: %s", file, strerror(errno));
+		unlink(tmp);
+	} else if (sync_folder(folder)) {
+		err = refuse_msg("%s: it is written, but its folder is not: %s; after a power failure it may be the old one, or none", file,
+				 strerror(errno));
+	} else {
+		err = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+	close(folder);
+	return err;
 }
 
 static int read_file(const char *file, char **data, size_t *size)

@@ -14,7 +14,8 @@ import time
 import zlib
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
-IOFILTER = os.path.join(os.environ.get("O", os.path.join(ROOT, "build")), "loader/iofilter")
+O = os.environ.get("O", os.path.join(ROOT, "build"))
+IOFILTER = os.path.join(O, "loader/iofilter")
 DIR = tempfile.mkdtemp(prefix="reg-cli.")
 DEVICES = ("pmtimer", "hpet", "pit", "speaker", "rtc", "ide", "table", "map")
 ATTACHED = ("pmtimer", "hpet", "pit", "rtc", "ide", "table", "map-600")
@@ -30,6 +31,7 @@ read p+1 b repeat b
 """
 failed = refusals = 0
 qemu = other = 0
+env = dict(os.environ)  # of the tool
 known = None  # the state of all filters; None: something may have changed it
 
 
@@ -40,7 +42,8 @@ def fail(*words):
 
 
 def call(*args):
-    p = subprocess.run([IOFILTER, *(str(a) for a in args)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    p = subprocess.run([IOFILTER, *(str(a) for a in args)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                       env=env)
     return p.returncode, p.stdout, p.stderr
 
 
@@ -341,6 +344,32 @@ def files():
     check(content("full/f") == kept, "the file has changed")
 
 
+def synced():
+    """A file that was said to be written is there after a power failure: it was synced, then its name."""
+    save = "save", "--pid", qemu
+    os.mkdir(path("dir"))
+    env.update(LD_PRELOAD=os.path.join(O, "selftests/preload/sync.so"), SYNC_LOG=path("log"), SYNC_ERRNO="5")
+    os.chdir(DIR)
+    for file in path("dir/f"), "here", "./here", "dir/../here":
+        open(path("log"), "w").close()
+        want(f"save to {file}", f"^{file}: 1 filter", *save, file, "rtc")
+        check(content("log") == b"file\nrename\nfolder\n", f"{file} is not synced, renamed and its folder synced: {content('log')}")
+    kept = content("dir/f")
+    env["SYNC_FAILS"] = "file"
+    refused("a file that cannot be synced", 1, "dir/f: Input/output error", *save, path("dir/f"), "pit")
+    check(content("dir/f") == kept and os.listdir(path("dir")) == ["f"], "a file that cannot be synced has replaced the old one")
+    env["SYNC_FAILS"] = "folder"
+    refused("a folder that cannot be synced", 1, "dir/f: it is written, but its folder is not: Input/output error; after a power failure",
+            *save, path("dir/f"), "pit")
+    check(content("dir/f") != kept and os.listdir(path("dir")) == ["f"], f"it is not written: {os.listdir(path('dir'))}")
+    env["SYNC_ERRNO"] = "22"
+    want("a file system that cannot sync folders", ": 1 filter", *save, path("dir/f"), "map-600")
+    for name in "LD_PRELOAD", "SYNC_FAILS":
+        del env[name]
+    want("restore of what was written", ": 1 filter restored", "restore", "--pid", qemu, path("dir/f"))
+    os.chdir(ROOT)
+
+
 def test():
     global qemu, other
     machines = [start("reg"), start("other")]
@@ -358,6 +387,7 @@ def test():
         dumps(regs)
         save_and_restore(regs)
         files()
+        synced()
         want("detach", "", "detach", "--pid", qemu)
         want("detach", "", "detach", "--pid", other)
     finally:
