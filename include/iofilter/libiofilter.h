@@ -393,7 +393,8 @@ int iofilter_reg_name(const char *device, __u64 id, char *buf, size_t size);
  */
 int iofilter_reg_get(struct iofilter *f, const __u64 *ids, unsigned int n, void *buf, size_t size);
 
-/* Set them likewise: all or none. EPERM: one is not writable; ERANGE: a value is too large; and as iofilter_reg_get(). */
+/* Set them likewise: all or none. EPERM: one is not writable; ERANGE: a value is out of range, or does not go with
+ * the others; and as iofilter_reg_get(). */
 int iofilter_reg_set(struct iofilter *f, const __u64 *ids, unsigned int n, const void *buf, size_t size);
 
 /* iofilter_reg_changed() may have so many to tell. */

@@ -55,7 +55,7 @@ __u32 reg_not_zero(const struct reg_row *row, const void *state)
 
 bool reg_fits(const struct reg_row *row, const void *buf)
 {
-	return !row->max || row->size > 8 || number(row, buf) <= row->max;
+	return row->size > 8 || (number(row, buf) >= row->min && (!row->max || number(row, buf) <= row->max));
 }
 
 static struct reg_at reg_at(const struct reg_row *row, void *state, __u32 element, const struct reg_ctx *ctx)
@@ -211,6 +211,7 @@ struct many {
 	const __u64 *ids;
 	unsigned int n;
 	char *buf;
+	const char *misfit;
 };
 
 static void get_all(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
@@ -249,6 +250,9 @@ static int check_values(const struct device *d, const __u64 *ids, unsigned int n
 		iofilter_reg_name(d->name, ids[i], name, sizeof(name));
 		if (!(row->flags & REG_W))
 			return lib_fail(-EPERM, "%s of %s cannot be set", name, d->name);
+		if (!reg_fits(row, buf) && row->min)
+			return lib_fail(-ERANGE, "%s of %s is %llu to %llu", name, d->name, (unsigned long long)row->min,
+					(unsigned long long)row->max);
 		if (!reg_fits(row, buf))
 			return lib_fail(-ERANGE, "%s of %s is at most %llu", name, d->name, (unsigned long long)row->max);
 		buf += row->size;
@@ -256,12 +260,40 @@ static int check_values(const struct device *d, const __u64 *ids, unsigned int n
 	return 0;
 }
 
+/* Of several values of one register the last counts. */
+static bool find_value(const void *from, __u16 nr, __u64 *val)
+{
+	const struct many *m = from;
+	const char *at = m->buf;
+	bool found = false;
+	unsigned int i;
+
+	for (i = 0; i < m->n; i++) {
+		if (IOFILTER_REG_NUMBER(m->ids[i]) == nr) {
+			*val = 0;
+			memcpy(val, at, IOFILTER_REG_SIZE(m->ids[i]));
+			found = true;
+		}
+		at += IOFILTER_REG_SIZE(m->ids[i]);
+	}
+	return found;
+}
+
+static const char *misfit(const struct device *d, void *state, const struct many *m)
+{
+	return d->regs->misfit ? d->regs->misfit(state, &(struct reg_values){ find_value, m }) : NULL;
+}
+
 static void set_all(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
 {
-	const struct many *m = arg;
+	struct many *m = arg;
 	const char *from = m->buf;
 	unsigned int i;
 
+	/* Somebody else may have changed what stays as it is. */
+	m->misfit = misfit(d, state, m);
+	if (m->misfit)
+		return;
 	for (i = 0; i < m->n; i++) {
 		reg_write(reg_row(d, m->ids[i]), state, IOFILTER_REG_ELEMENT(m->ids[i]), from, ctx);
 		from += IOFILTER_REG_SIZE(m->ids[i]);
@@ -275,7 +307,12 @@ int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned
 
 	if (!err)
 		err = check_values(d, ids, n, buf);
-	return err ?: reg_step(d, state, true, set_all, &m);
+	if (err)
+		return err;
+	m.misfit = misfit(d, state, &m);
+	if (!m.misfit)
+		err = reg_step(d, state, true, set_all, &m);
+	return !err && m.misfit ? lib_fail(-ERANGE, "%s", m.misfit) : err;
 }
 
 int reg_take(__u64 *changed, int n, __u64 *words)

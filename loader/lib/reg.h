@@ -37,7 +37,7 @@ struct reg_row {
 	__u32 flags;
 	const char *name;
 	__u32 off, stride, elements; /* in the state */
-	__u64 max;
+	__u64 min, max; /* max 0: any of its size */
 	const char *meaning;
 	/* In place of the bytes at its place: what is computed from them. */
 	__u64 (*get)(const struct reg_at *at);
@@ -46,6 +46,13 @@ struct reg_row {
 	__u16 hot;
 	/* How many elements of a large array mean something; NULL: all. */
 	__u32 (*used)(const struct reg_row *row, const void *state);
+};
+
+/* What registers will be set to. */
+struct reg_values {
+	/* The value of the register of this number, which is no array. Return: false: it stays as it is. */
+	bool (*find)(const void *from, __u16 nr, __u64 *val);
+	const void *from;
 };
 
 /* A device's registers, and its own protocol around changing several of them in one step to the guest. */
@@ -66,6 +73,11 @@ struct reg_set {
 	void (*follow)(void *state);
 	/* Inside enter and leave: all registers were put back. Make of them what holds in this run. */
 	void (*restored)(void *state, const struct reg_ctx *ctx);
+	/*
+	 * Values that their rows allow may still not go together. Asked before anything is changed, outside of enter and leave, too. NULL: they
+	 * always do. Return: what they should be, for people, or NULL.
+	 */
+	const char *(*misfit)(void *state, const struct reg_values *v);
 };
 
 /* A row for a member, and one for an array of structs. */
@@ -203,7 +215,7 @@ int saved_open(const void *data, size_t size, __u64 magic, __u32 version, const 
 
 /* As iofilter_save() and iofilter_restore(), and whether a restore would be refused. */
 int saved_make(const struct device *d, void *state, void **data, size_t *size);
-int saved_check(const struct device *d, const void *state, const void *data, size_t size, unsigned int flags);
+int saved_check(const struct device *d, void *state, const void *data, size_t size, unsigned int flags);
 int saved_apply(const struct device *d, void *state, const void *data, size_t size, unsigned int flags);
 
 extern const struct reg_set pmtimer_regs, hpet_regs, pit_regs, speaker_regs, rtc_regs, ide_regs, table_regs, map_regs;

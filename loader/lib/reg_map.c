@@ -38,10 +38,13 @@ SET_MEMBER(alarm)
 SET_MEMBER(armed)
 
 #define MAP(n, f, nm, member, text) REG_AT(n, f, nm, struct iofilter_map, member, 0, text)
-#define SET(n, f, member, m, text)                                                                                           \
+#define SET_FROM(n, f, member, least, m, text)                                                                               \
 	{ .nr = (n), .size = sizeof(((struct map_set *)0)->member), .flags = (f), .name = "set." #member,                    \
-	  .off = offsetof(struct iofilter_map, sets[0].member), .elements = 1, .max = (m), .get = get_##member,              \
-	  .set = set_##member, .meaning = (text) }
+	  .off = offsetof(struct iofilter_map, sets[0].member), .elements = 1, .min = (least), .max = (m),                   \
+	  .get = get_##member, .set = set_##member, .meaning = (text) }
+#define SET(n, f, member, m, text) SET_FROM(n, f, member, 0, m, text)
+
+enum { SET_WIDTH = 0x20, SET_RELOAD = 0x23 };
 
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_map, head),
@@ -51,10 +54,10 @@ static const struct reg_row rows[] = {
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_map, verdicts, , 0, "accesses by what became of them"),
 	MAP(0x14, REG_C, "kind", kind, "1 counter, 2 constant"),
 	MAP(0x18, REG_SH, "seq", seq, "changes * 2, and 1: one is announced"),
-	SET(0x20, REG_G | REG_W, width, 64, "bits"),
-	SET(0x21, REG_G, num, MAP_FREQ_MAX, "ticks .."),
-	SET(0x22, REG_G, den, MAP_DIVIDER_MAX, ".. in so many ns"),
-	SET(0x23, REG_G | REG_W, reload, 0, "counts modulo this; 0: modulo 2^width"),
+	SET_FROM(SET_WIDTH, REG_G | REG_W, width, 1, 64, "bits, at least 1"),
+	SET_FROM(0x21, REG_G, num, 1, MAP_FREQ_MAX, "ticks .."),
+	SET_FROM(0x22, REG_G, den, 1, MAP_DIVIDER_MAX, ".. in so many ns"),
+	SET(SET_RELOAD, REG_G | REG_W, reload, 0, "counts modulo this; 0: modulo 2^width"),
 	SET(0x24, REG_G | REG_W, value, 0, "what it shows at this moment"),
 	SET(0x25, REG_G, frac, MAP_DIVIDER_MAX, "so much of the next tick is over, in 1 / den"),
 	SET(0x26, REG_G | REG_W, running, 1, "it counts"),
@@ -84,18 +87,27 @@ static int enter(void *state, bool change)
 	return 0;
 }
 
-/* What was set goes together. */
+static const char *misfit(void *state, const struct reg_values *v)
+{
+	struct map_set s;
+	__u64 width, reload, t = 0;
+
+	/* Lost to others' changes: it is asked again under the lock. */
+	if (mapctl_look(state, &s, &t))
+		return NULL;
+	if (!v->find(v->from, SET_WIDTH, &width))
+		width = s.width;
+	if (!v->find(v->from, SET_RELOAD, &reload))
+		reload = s.reload;
+	if (reload != 1 && (!reload || reload - 1 <= iofilter_width_mask(width)))
+		return NULL;
+	return "set.reload of map is 0, or 2 to 2^set.width";
+}
+
+/* What follows from what was set. */
 static void fit(const struct iofilter_map *m, struct map_set *s)
 {
-	if (!s->num || !s->den) {
-		s->num = 1;
-		s->den = 1;
-	}
-	if (!s->width || s->width > 64)
-		s->width = 8 * m->len;
 	s->mask = iofilter_width_mask(s->width);
-	if (s->reload == 1 || (s->reload && s->reload - 1 > s->mask))
-		s->reload = 0;
 	s->value = s->reload ? s->value % s->reload : s->value & s->mask;
 	s->compare = s->reload ? s->compare % s->reload : s->compare & s->mask;
 	s->frac %= s->den;
@@ -136,4 +148,5 @@ const struct reg_set map_regs = {
 	.leave = leave,
 	.break_lock = break_lock,
 	.restored = restored,
+	.misfit = misfit,
 };

@@ -227,9 +227,34 @@ static int check_record(const struct device *d, const void *state, __u64 id, con
 	return 0;
 }
 
-int saved_check(const struct device *d, const void *state, const void *data, size_t size, unsigned int flags)
+struct records {
+	const struct device *d;
+	const char *at, *end;
+};
+
+static bool find_record(const void *from, __u16 nr, __u64 *val)
 {
-	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_filter), *value;
+	const struct records *r = from;
+	const char *at, *value;
+	char number[8] = {};
+	__u64 id;
+
+	for (at = r->at; at != r->end && (at = next_record(at, r->end, &id, &value));) {
+		/* One that is not known may have any size, and is left out. */
+		if (IOFILTER_REG_NUMBER(id) != nr || !reg_row(r->d, id))
+			continue;
+		memcpy(number, value, IOFILTER_REG_SIZE(id));
+		to_file_order(number, IOFILTER_REG_SIZE(id));
+		memcpy(val, number, sizeof(number));
+		return true;
+	}
+	return false;
+}
+
+int saved_check(const struct device *d, void *state, const void *data, size_t size, unsigned int flags)
+{
+	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_filter), *value, *misfit;
+	const struct records all = { d, at, end };
 	__u32 records, place, last = 0;
 	struct saved_head h;
 	__u64 id;
@@ -249,17 +274,16 @@ int saved_check(const struct device *d, const void *state, const void *data, siz
 	}
 	if (!err && (!at || records != h.count))
 		err = lib_fail(-EBADMSG, "the saved state has not the registers that it says");
-	return err;
+	if (err || !d->regs->misfit)
+		return err;
+	misfit = d->regs->misfit(state, &(struct reg_values){ find_record, &all });
+	return misfit ? lib_fail(-EBADMSG, "%s: not so in the saved state", misfit) : 0;
 }
-
-struct apply {
-	const char *at, *end;
-};
 
 static void apply_records(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
 {
 	const struct reg_ctx here = { .now = ctx->now, .restoring = true };
-	const struct apply *a = arg;
+	const struct records *a = arg;
 	const struct reg_row *row;
 	const char *at, *value;
 	char number[8];
@@ -281,7 +305,7 @@ static void apply_records(const struct device *d, void *state, const struct reg_
 
 int saved_apply(const struct device *d, void *state, const void *data, size_t size, unsigned int flags)
 {
-	struct apply a = { .at = (const char *)data + sizeof(struct saved_filter), .end = (const char *)data + size };
+	struct records a = { .d = d, .at = (const char *)data + sizeof(struct saved_filter), .end = (const char *)data + size };
 	int err = saved_check(d, state, data, size, flags);
 
 	return err ?: reg_step(d, state, true, apply_records, &a);

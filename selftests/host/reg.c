@@ -306,7 +306,7 @@ static __u64 value_of(const struct reg_row *row, __u32 e)
 	if (ends(row->name, "expiry") || ends(row->name, "absence") || ends(row->name, "bracket"))
 		return 900000000 + val % 1000;
 	if (max)
-		val %= max + 1 ?: 1;
+		val = row->min + val % (max - row->min + 1 ?: 1);
 	return row->size < 8 ? val & ((1ULL << 8 * row->size) - 1) : val;
 }
 
@@ -490,18 +490,21 @@ static void test_set(void **state)
 		memcpy(before, s, devices[i].size);
 		for (j = 0; j < d->regs->nr; j++) {
 			const struct reg_row *row = &d->regs->rows[j];
+			int err = row->flags & REG_W ? -ERANGE : -EPERM;
 
 			/* Behind one that can be set: neither is. */
 			ids[1] = reg_id(d, row, 0);
-			if (!(row->flags & REG_W)) {
-				memset(buf, 0, sizeof(buf));
-				assert_int_equal(reg_set_many(d, s, ids, 2, buf, IOFILTER_REG_SIZE(ids[0]) + row->size), -EPERM);
+			memset(buf, 0, sizeof(buf));
+			bytes_of(reg_row(d, ids[0]), 0, buf);
+			over = err == -ERANGE ? row->max + 1 : 0;
+			memcpy(buf + IOFILTER_REG_SIZE(ids[0]), &over, row->size < 8 ? row->size : 8);
+			if (err == -EPERM || (row->max && row->max < (row->size == 8 ? ~0ULL : (1ULL << 8 * row->size) - 1))) {
+				assert_int_equal(reg_set_many(d, s, ids, 2, buf, IOFILTER_REG_SIZE(ids[0]) + row->size), err);
 				refused++;
-			} else if (row->max && row->max < (row->size == 8 ? ~0ULL : (1ULL << 8 * row->size) - 1)) {
-				over = row->max + 1;
-				memset(buf, 0, sizeof(buf));
-				memcpy(buf + IOFILTER_REG_SIZE(ids[0]), &over, row->size);
-				assert_int_equal(reg_set_many(d, s, ids, 2, buf, IOFILTER_REG_SIZE(ids[0]) + row->size), -ERANGE);
+			}
+			if (err == -ERANGE && row->min) {
+				memset(buf + IOFILTER_REG_SIZE(ids[0]), 0, row->size);
+				assert_int_equal(reg_set_many(d, s, ids, 2, buf, IOFILTER_REG_SIZE(ids[0]) + row->size), err);
 				refused++;
 			}
 		}

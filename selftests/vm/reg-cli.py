@@ -203,6 +203,11 @@ def get_and_set(regs):
     refused("set of one good and one bad", 1, "clock.width of pmtimer cannot be set", *set_, "pmtimer", "clock.expiry=1", "clock.width=32")
     refused("set of one good and one too large", 1, "clock.absence of pmtimer is at most", *set_, "pmtimer", "clock.expiry=1",
             "clock.absence=1000000001")
+    together = r"set.reload of map is 0, or 2 to 2\^set.width$"
+    refused("set below the minimum", 1, "set.width of map is 1 to 64$", *set_, "map-600", "set.width=0")
+    refused("set of a reload that is none", 1, together, *set_, "map-600", "set.value=1", "set.reload=1")
+    refused("set of a reload beyond the width", 1, together, *set_, "map-600", "set.reload=257", "set.width=8")
+    refused("set of a width below the reload", 1, together, *set_, "map-600", "set.width=19")
     refused("set of an unknown register", 1, "has no register 'x'", *set_, "pmtimer", "x=1")
     refused("set of a register without a name", 1, "has no register ''", *set_, "pmtimer", "=1")
     refused("no such process", 1, "4194303", "reg", "get", "--pid", 4194303, "pmtimer", "clock.time")
@@ -277,6 +282,15 @@ def save_and_restore(regs):
         flipped = bytearray(whole)
         flipped[at] ^= 1 << random.randrange(8)
         refused(f"restore with byte {at} flipped", 1, "flip: .*(damaged|no saved state|bytes of|version)", *restore, put("flip", bytes(flipped)))
+    for reg, val, says in (("set.reload", 1, "set.reload of map is 0, or 2 to .*: not so in the saved state$"),
+                           ("set.width", 19, "set.reload of map is 0, or 2 to .*: not so in the saved state$"),
+                           ("set.width", 0, "set.width of map is out of range in the saved state$"),
+                           ("set.den", 0, "set.den of map is out of range in the saved state$")):
+        def change(state):
+            at = state.index(struct.pack("<Q", int(regs["map"][reg]["id"], 16))) + 8
+            state[at:at + 8] = struct.pack("<Q", val)
+            return state
+        refused(f"restore of {reg} {val}", 1, says, *restore, put("forged", altered(whole, "map-600", change)))
     refused("restore to no VM", 1, "4194303", "restore", "--pid", 4194303, path("all"))
     of_other = call("dump", "--pid", other, "--json")
     refused("restore to a VM with other filters", 1, f"is not attached to VM {other}|addr of pmtimer", "restore", "--pid", other, path("all"))

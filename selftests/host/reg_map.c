@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a map's width, reload and rate may be: refused alone or together, in a set and in a saved state, and then nothing of the map has
+ * changed; allowed up to the very limits.
+ */
+#include <errno.h>
+#include <zlib.h>
+#include <loader/lib/map.h>
+#include <loader/lib/reg.h>
+#include "host.h"
+
+/* As docs/state.md has it. */
+enum { AT_SIZE = 16, AT_CRC = 24, AT_FIRST = 56 };
+
+static struct iofilter_map map, before;
+
+/* 32 bits, modulo 0xf000000, 3 ticks in 7 ns. It stands. */
+static void fill(void)
+{
+	struct map_set s = { .value = 5, .num = 3, .den = 7, .width = 32, .mask = ~0U, .reload = 0xf000000 };
+
+	map = (struct iofilter_map){ .addr = 0x600, .len = 8, .kind = IOFILTER_MAP_COUNTER, .sets = { s, s } };
+	map.head.magic = IOFILTER_STATE_MAGIC;
+	before = map;
+}
+
+static __u64 id_of(const char *name)
+{
+	__u64 id;
+
+	assert_int_equal(iofilter_reg_id("map", name, &id), 0);
+	return id;
+}
+
+static __u64 get(const char *name)
+{
+	__u64 id = id_of(name), val = 0;
+
+	assert_int_equal(reg_get_many(device_find("map"), &map, &id, 1, &val, IOFILTER_REG_SIZE(id)), 0);
+	return val;
+}
+
+struct setting {
+	const char *name;
+	__u64 val;
+};
+
+static int set(const struct setting *s, unsigned int n)
+{
+	size_t size = 0;
+	__u64 ids[2];
+	char buf[16];
+
+	for (unsigned int i = 0; i < n; i++) {
+		ids[i] = id_of(s[i].name);
+		memcpy(buf + size, &s[i].val, IOFILTER_REG_SIZE(ids[i]));
+		size += IOFILTER_REG_SIZE(ids[i]);
+	}
+	return reg_set_many(device_find("map"), &map, ids, n, buf, size);
+}
+
+#define TOGETHER "set.reload of map is 0, or 2 to 2^set.width"
+#define BITS	 "set.width of map is 1 to 64"
+
+static void test_set(void **state)
+{
+	static const struct {
+		struct setting s[2];
+		const char *refused;
+	} rows[] = {
+		{ { { "set.width", 0 } }, BITS },
+		{ { { "set.width", 65 } }, BITS },
+		{ { { "set.width", ~0U } }, BITS },
+		{ { { "set.width", 27 } }, TOGETHER },
+		{ { { "set.width", 28 } }, NULL },
+		{ { { "set.reload", 1 } }, TOGETHER },
+		{ { { "set.reload", (1ULL << 32) + 1 } }, TOGETHER },
+		{ { { "set.reload", ~0ULL } }, TOGETHER },
+		{ { { "set.reload", 1ULL << 32 } }, NULL },
+		{ { { "set.reload", 2 } }, NULL },
+		{ { { "set.reload", 0 } }, NULL },
+		{ { { "set.width", 8 }, { "set.reload", 257 } }, TOGETHER },
+		{ { { "set.reload", 257 }, { "set.width", 8 } }, TOGETHER },
+		{ { { "set.width", 64 }, { "set.reload", 1 } }, TOGETHER },
+		{ { { "set.width", 0 }, { "set.reload", 0 } }, BITS },
+		{ { { "set.value", 7 }, { "set.reload", 1 } }, TOGETHER },
+		{ { { "set.width", 8 }, { "set.reload", 256 } }, NULL },
+		{ { { "set.reload", (1ULL << 32) + 1 }, { "set.width", 33 } }, NULL },
+		{ { { "set.width", 1 }, { "set.reload", 2 } }, NULL },
+		{ { { "set.width", 1 }, { "set.reload", 0 } }, NULL },
+		{ { { "set.width", 64 }, { "set.reload", ~0ULL } }, NULL },
+		/* The last one counts. */
+		{ { { "set.reload", 1 }, { "set.reload", 2 } }, NULL },
+		{ { { "set.reload", 2 }, { "set.reload", 1 } }, TOGETHER },
+		{ { { "set.width", 33 }, { "set.width", 27 } }, TOGETHER },
+		{ { { "set.width", 27 }, { "set.width", 33 } }, NULL },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		unsigned int n = rows[i].s[1].name ? 2 : 1, k;
+		int err;
+
+		fill();
+		err = set(rows[i].s, n);
+		if (err != (rows[i].refused ? -ERANGE : 0) || (err && strcmp(iofilter_error(), rows[i].refused)))
+			fail_msg("row %zu: %d, %s", i, err, iofilter_error());
+		if (err) {
+			assert_memory_equal(&map, &before, sizeof(map));
+			continue;
+		}
+		for (k = 0; k < n; k++)
+			if (n < 2 || k || strcmp(rows[i].s[0].name, rows[i].s[1].name))
+				assert_int_equal(get(rows[i].s[k].name), rows[i].s[k].val);
+	}
+	printf("# %zu sets\n", ARRAY_SIZE(rows));
+}
+
+static void sign(unsigned char *data, size_t size)
+{
+	__u32 crc;
+
+	memset(data + AT_CRC, 0, 4);
+	crc = crc32(0, data, size);
+	memcpy(data + AT_CRC, &crc, 4);
+}
+
+/* Where a register's record begins. */
+static unsigned char *record(unsigned char *data, const char *name)
+{
+	__u64 want = id_of(name), id;
+
+	for (data += AT_FIRST; memcpy(&id, data, 8), id != want; data += 8 + saved_padded(IOFILTER_REG_SIZE(id)))
+		;
+	return data;
+}
+
+/* In place of the width a register with its number that is not known, of a size that no number has. Return: the size of it all. */
+static size_t without_width(unsigned char *to, const unsigned char *from, size_t size)
+{
+	const __u64 id = (id_of("set.width") & ~(0xffffULL << 32)) | 16ULL << 32, total = size + 8;
+	size_t at;
+
+	memcpy(to, from, size);
+	at = record(to, "set.width") - to;
+	memcpy(to + at, &id, 8);
+	memset(to + at + 8, 0xff, 16);
+	memcpy(to + at + 24, from + at + 16, size - at - 16);
+	memcpy(to + AT_SIZE, &total, 8);
+	return total;
+}
+
+static void restored(unsigned char *data, size_t size, unsigned int flags, const char *refused, const char *what)
+{
+	int err;
+
+	sign(data, size);
+	before = map;
+	err = saved_apply(device_find("map"), &map, data, size, flags);
+	if (err != (refused ? -EBADMSG : 0) || (err && strcmp(iofilter_error(), refused)))
+		fail_msg("%s: %d, %s", what, err, iofilter_error());
+	if (err)
+		assert_memory_equal(&map, &before, sizeof(map));
+}
+
+#define RANGE(name) name " of map is out of range in the saved state"
+
+static void test_restore(void **state)
+{
+	static const struct {
+		struct setting s;
+		const char *refused;
+	} rows[] = {
+		{ { "set.width", 0 }, RANGE("set.width") },
+		{ { "set.width", 65 }, RANGE("set.width") },
+		{ { "set.width", 27 }, TOGETHER ": not so in the saved state" },
+		{ { "set.width", 28 }, NULL },
+		{ { "set.reload", 1 }, TOGETHER ": not so in the saved state" },
+		{ { "set.reload", (1ULL << 32) + 1 }, TOGETHER ": not so in the saved state" },
+		{ { "set.reload", 1ULL << 32 }, NULL },
+		{ { "set.reload", 0 }, NULL },
+		{ { "set.num", 0 }, RANGE("set.num") },
+		{ { "set.num", MAP_FREQ_MAX + 1 }, RANGE("set.num") },
+		{ { "set.den", 0 }, RANGE("set.den") },
+		{ { "set.den", MAP_DIVIDER_MAX + 1 }, RANGE("set.den") },
+	};
+	static const struct setting narrow[] = { { "set.width", 27 }, { "set.reload", 0 } };
+	unsigned char *data, *file;
+	size_t size, i;
+
+	(void)state;
+	fill();
+	assert_int_equal(saved_make(device_find("map"), &map, (void **)&data, &size), 0);
+	file = malloc(size + 8);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		fill();
+		memcpy(file, data, size);
+		memcpy(record(file, rows[i].s.name) + 8, &rows[i].s.val, IOFILTER_REG_SIZE(id_of(rows[i].s.name)));
+		restored(file, size, 0, rows[i].refused, rows[i].s.name);
+		if (!rows[i].refused)
+			assert_int_equal(get(rows[i].s.name), rows[i].s.val);
+	}
+	/* What is not in the state counts as it is. */
+	size = without_width(file, data, size);
+	fill();
+	restored(file, size, IOFILTER_RESTORE_SKIP_UNKNOWN, NULL, "a state without a width");
+	assert_int_equal(set(narrow, 2), 0);
+	restored(file, size, IOFILTER_RESTORE_SKIP_UNKNOWN, TOGETHER ": not so in the saved state", "a state without a width");
+	printf("# %zu saved states\n", i + 2);
+	free(file);
+	free(data);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_set), cmocka_unit_test(test_restore) };
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
