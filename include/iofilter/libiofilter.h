@@ -532,7 +532,7 @@ int iofilter_map_set(pid_t pid, __u64 addr, const struct iofilter_map_opts *chan
 int iofilter_unmap(pid_t pid, __u64 addr);
 
 /*
- * The alarm of a map that this process has attached. The descriptor is for poll(): POLLIN when an alarm may have come. It is made by
+ * The alarm of a map that this process has attached or opened. The descriptor is for poll(): POLLIN when an alarm may have come. It is made by
  * the first call, waits for alarms that come after that, and is iofilter_close()'s to close; it must not be read. -1: there is none, see
  * iofilter_error().
  *

@@ -102,6 +102,12 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case OPT_SKIP_UNKNOWN:
 		a->skip_unknown = true;
 		break;
+	case OPT_COUNT:
+		a->count = number(a, "count", arg, ~0ULL);
+		break;
+	case OPT_TIMEOUT:
+		a->timeout = number(a, "timeout", arg, 86400);
+		break;
 	case OPT_DAEMON:
 		a->daemon = true;
 		break;

@@ -25,6 +25,8 @@ enum {
 	OPT_DRAIN,
 	OPT_ALL,
 	OPT_SKIP_UNKNOWN,
+	OPT_COUNT,
+	OPT_TIMEOUT,
 };
 
 #define MAX_DEVICES 256 /* or registers */
@@ -36,6 +38,8 @@ struct args {
 	bool need_pid, json, daemon, pin, all, skip_unknown;
 	unsigned int watch; /* s */
 	unsigned int drain_ms;
+	unsigned int timeout; /* s; 0: none */
+	unsigned long long count; /* 0: any number */
 	struct iofilter_opts opts;
 	bool takes_devices;
 	bool takes_words; /* in their place: anything, also twice */
@@ -99,6 +103,16 @@ const char *reg_flags_str(__u32 flags); /* until its next call */
 struct json_object *reg_json(const struct iofilter_reg *reg);
 struct json_object *reg_value_json(const char *device, __u64 id, const void *buf);
 void reg_value_print(const char *device, __u64 id, const void *buf);
+
+/* SIGINT and SIGTERM from now on as a descriptor. Return: it, or -1 with errno. */
+int block_signals(void);
+
+/* Print that @alarms have come to the map. Return: EXIT_OK, or EXIT_REFUSED if stdout is gone. */
+int alarm_print(const struct iofilter *f, pid_t pid, __u64 alarms, bool json);
+/* Wait for the alarm of the map at @addr, as @args says. Return: the exit status. */
+int map_wait(const struct args *args, __u64 addr);
+/* Say that there is no map. Return: EXIT_REFUSED. */
+int map_none(__u64 addr, pid_t pid);
 
 /* Attach what @args says and stay with it, as it says. Return: the exit status. */
 int attach_run(const struct args *args);

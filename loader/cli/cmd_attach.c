@@ -163,25 +163,13 @@ static void say_ended(struct run *r, struct iofilter *f)
 /* The map that was attached counts to its compare value. Return: 0, or -1: the reason is printed. */
 static int say_alarm(const struct run *r)
 {
-	struct json_object *o;
 	__u64 n;
 
 	if (iofilter_alarm_read(r->f[0], &n)) {
 		refuse();
 		return -1;
 	}
-	if (!n)
-		return 0;
-	if (!r->args->json) {
-		printf("%s: alarm of VM %d: %llu\n", iofilter_device(r->f[0]), r->vm.pid, (unsigned long long)n);
-		return fflush(stdout);
-	}
-	o = json_object_new_object();
-	json_object_object_add(o, "event", json_object_new_string("alarm"));
-	json_object_object_add(o, "pid", json_object_new_int(r->vm.pid));
-	json_object_object_add(o, "device", json_object_new_string(iofilter_device(r->f[0])));
-	json_add_u64(o, "alarms", n);
-	return json_print(o) ? -1 : 0;
+	return n && alarm_print(r->f[0], r->vm.pid, n, r->args->json) ? -1 : 0;
 }
 
 /* Until a signal, or until every filter is gone. */
@@ -223,7 +211,7 @@ static int stay(struct run *r, int signals)
 	return EXIT_OK;
 }
 
-static int block_signals(void)
+int block_signals(void)
 {
 	sigset_t set;
 

@@ -8,8 +8,8 @@
 #include "cli.h"
 
 static const char doc[] =
-	"Place a counter, a constant or a table of rules at an address of the VM of process PID, or change a counter or constant that is "
-	"there.\v"
+	"Place a counter, a constant or a table of rules at an address of the VM of process PID, change a counter or constant that is "
+	"there, or wait for a counter's alarm.\v"
 	"REGION is pio:PORT+BYTES or mmio:ADDRESS+BYTES, 1 to 8 bytes (a table: 4096). What the kernel has there is refused; "
 	"a device of the VMM is hidden. Reads of any width within the region get bytes of one little-endian word, writes go to the VMM.\n"
 	"Without a region, ADDRESS is where a map begins (below 0x10000: a port), and what follows is changed in one step.\n\n"
@@ -25,13 +25,17 @@ static const char doc[] =
 	"  alarm[=once|periodic|off]\n"
 	"of a constant: set VALUE.\n\n"
 	"It stays as 'iofilter attach' says; in the foreground a line is printed at each alarm, with how many came since the last one. "
-	"Alarms are counted in 'iofilter status', whoever is there.\n";
+	"Alarms are counted in 'iofilter status', whoever is there.\n\n"
+	"ADDRESS wait prints such a line at each alarm from now on of a counter that is there, whoever placed it, until a signal, or as "
+	"--count and --timeout say. Exit status 1 if that many have not come.\n";
 
 static const struct argp_option options[] = {
 	ROW_PID,
 	ROW_DAEMON,
 	{ "pin", OPT_PIN, NULL, 0, "pin under " IOFILTER_PIN_DIR "/PID/map-ADDRESS and return", 0 },
 	ROW_DRAIN,
+	{ "count", OPT_COUNT, "N", 0, "of wait: end after N alarms", 0 },
+	{ "timeout", OPT_TIMEOUT, "S", 0, "of wait: end after S seconds, with exit status 1", 0 },
 	ROW_VM_FD,
 	ROW_JSON,
 	ROW_VERBOSE,
@@ -245,6 +249,15 @@ static int map_changed(struct args *args, struct iofilter_map_opts *m)
 	return EXIT_OK;
 }
 
+static int map_waited_for(const struct args *args, const struct iofilter_map_opts *m)
+{
+	if (m->range.len || args->daemon || args->pin || args->nr_devices > 2) {
+		refuse_msg("wait is for a map that is there, named by its address alone: iofilter map --pid PID ADDRESS wait");
+		return EXIT_USAGE;
+	}
+	return map_wait(args, m->range.addr);
+}
+
 int cmd_map(int argc, char **argv)
 {
 	struct args args = { .need_pid = true, .takes_words = true };
@@ -252,7 +265,7 @@ int cmd_map(int argc, char **argv)
 
 	args_parse(&args, argc, argv, options,
 		   "--pid PID REGION counter SETTING...\n--pid PID REGION const VALUE\n--pid PID REGION table FILE\n"
-		   "--pid PID ADDRESS SETTING...",
+		   "--pid PID ADDRESS SETTING...\n--pid PID ADDRESS wait",
 		   doc);
 	if (!args.nr_devices) {
 		refuse_msg("where? give a region, pio:PORT+BYTES or mmio:ADDRESS+BYTES");
@@ -260,7 +273,18 @@ int cmd_map(int argc, char **argv)
 	}
 	if (region(args.devices[0], &m.range))
 		return EXIT_USAGE;
+	if (args.nr_devices > 1 && !strcmp(args.devices[1], "wait"))
+		return map_waited_for(&args, &m);
+	if (args.count || args.timeout) {
+		refuse_msg("--count and --timeout are for 'wait'");
+		return EXIT_USAGE;
+	}
 	return m.range.len ? map_new(&args, &m) : map_changed(&args, &m);
+}
+
+int map_none(__u64 addr, pid_t pid)
+{
+	return refuse_msg("no map begins at 0x%llx of VM %d ('iofilter status' shows what is there)", (unsigned long long)addr, pid);
 }
 
 static bool there(const struct iofilter_info *infos, int n, const char *name)
@@ -285,8 +309,7 @@ static int unmap(const struct args *args, const __u64 *addrs)
 	for (i = 0; !ret && i < args->nr_devices; i++) {
 		iofilter_map_name(addrs[i], name);
 		if (!there(infos, n, name))
-			ret = refuse_msg("no map begins at 0x%llx of VM %d ('iofilter status' shows what is there)",
-					 (unsigned long long)addrs[i], args->pid);
+			ret = map_none(addrs[i], args->pid);
 	}
 	free(infos);
 	if (args->json && !ret)

@@ -50,11 +50,92 @@ is map-600 '(m["alarm"], m["alarms"] > 900, 0 < m["alarm_in"] <= 1000000)' "('pe
 "$iofilter" status --pid $qemu
 "${map[@]}" 0x600 alarm=off stop || fail "alarm off"
 
+# Its alarm, which another process waits for: the counter is the daemon's.
+refused "wait at nothing" 1 "no map begins at 0x601" "${map[@]}" 0x601 wait
+refused "wait for an alarm that is off" 1 "map-600 of VM $qemu has no alarm .*map-600 alarm" "${map[@]}" 0x600 wait
+refused "wait with a setting" 2 "by its address alone" "${map[@]}" 0x600 wait stop
+refused "wait at a region" 2 "by its address alone" "${map[@]}" pio:0x600+4 wait
+refused "wait in the background" 2 "by its address alone" "${map[@]}" --daemon 0x600 wait
+refused "a count without a wait" 2 "for 'wait'" "${map[@]}" --count 1 0x600 stop
+refused "a timeout without a wait" 2 "for 'wait'" "${map[@]}" --timeout 1 pio:0x700+4 const 1
+refused "a count of 0" 2 "count 0 is out of range" "${map[@]}" --count 0 0x600 wait
+refused "a timeout that is no number" 2 "'1s' is not a number" "${map[@]}" --timeout 1s 0x600 wait
+"${map[@]}" 0x600 freq=1000 reload=0 set 0 compare=10 alarm || fail "an alarm of a counter that stands"
+refused "an alarm that does not come" 1 "map-600 of VM $qemu: 0 alarms in 1 s" "${map[@]}" --timeout 1 0x600 wait
+refused "two that do not come" 1 "0 alarms of 2 in 1 s" "${map[@]}" --timeout 1 --count 2 map-600 wait
+"${map[@]}" 0x600 start || fail "start"
+sleep 0.5
+# It counts on, but not within these years.
+"${map[@]}" 0x600 divider=1000000000000000000 || fail "divider"
+is map-600 '(m["alarms"] > 0, m["running"], m["alarm"])' "(True, True, 'once')"
+refused "an alarm that has come" 1 "one alarm of map-600 .*has come already .*map-600 alarm" "${map[@]}" 0x600 wait
+
+# waited WORD...: in the background; what it says in $dir/waited, and its pid $waiting
+waited() {
+	"$iofilter" map --pid $qemu "$@" > "$dir/waited" 2> "$dir/waited.err" & waiting=$!
+	started+=($waiting)
+}
+# waited_for STATUS PATTERN ALARMS: it ends with so many or a few more, and says so on stderr
+waited_for() {
+	local rc sum
+
+	wait $waiting
+	rc=$?
+	sum=$(sed -nE -e "s/^map-60[08]: alarm of VM $qemu: ([1-9][0-9]*)$/\1/p" \
+		-e "s/^\{\"event\":\"alarm\",\"pid\":$qemu,\"device\":\"map-600\",\"alarms\":([1-9][0-9]*)\}$/\1/p" "$dir/waited" | tee "$dir/alarms" | awk '{ s += $1 } END { print s + 0 }')
+	echo "waited: exit $rc, $(wc -l < "$dir/waited") lines of $sum alarms: $(cat "$dir/waited.err")"
+	[ $rc = "$1" ] || fail "waited: wanted exit status $1, got $rc"
+	if [ "$2" ]; then
+		grep -qE -- "$2" "$dir/waited.err" && [ "$(wc -l < "$dir/waited.err")" = 1 ] || fail "waited: wanted one line with '$2'"
+	else
+		[ ! -s "$dir/waited.err" ] || fail "waited: wanted nothing on stderr"
+	fi
+	[ "$(wc -l < "$dir/alarms")" = "$(wc -l < "$dir/waited")" ] || fail "waited: $(cat "$dir/waited")"
+	# The last line may tell of more than were wanted; those before it do not have them all.
+	[ "$sum" -ge "$3" ] && { [ "$3" = 0 ] || [ $((sum - $(tail -n 1 "$dir/alarms"))) -lt "$3" ]; } || fail "waited: $sum alarms, wanted $3"
+}
+# until_waited PATTERN: until it has said so
+until_waited() {
+	for _ in $(seq 100); do
+		grep -q -- "$1" "$dir/waited" && return
+		sleep 0.1
+	done
+	fail "waited: no '$1'"
+}
+"${map[@]}" 0x600 freq=1000 reload=100 set 0 compare=0 alarm=periodic || fail "periodic"
+waited --count 5 0x600 wait
+waited_for 0 "" 5
+waited --count 5 --timeout 60 --json pio:0x600 wait
+waited_for 0 "" 5
+waited 0x600 wait
+until_waited alarm
+kill -INT $waiting
+waited_for 0 "" 0
+waited --count 1000000 0x600 wait
+until_waited alarm
+kill -TERM $waiting
+waited_for 1 "interrupted after [0-9]+ alarms? of 1000000" 0
+# Moved by another process while it waits.
+"${map[@]}" 0x600 reload=0 set 0 compare=4000000000 alarm || fail "one that is far away"
+waited --count 1 0x600 wait
+sleep 1
+[ -s "$dir/waited" ] && fail "an alarm that cannot have come: $(cat "$dir/waited")"
+"${map[@]}" 0x600 set 3999999900 || fail "moving it"
+waited_for 0 "" 1
+# What is pinned has no process of its own. It goes while it is waited for.
+"${map[@]}" --pin pio:0x608+4 counter freq=1000 reload=100 alarm=periodic || fail "map --pin"
+waited 0x608 wait
+until_waited alarm
+"$iofilter" unmap --pid $qemu 0x608 || fail "unmap"
+waited_for 1 "map-608 of VM $qemu is gone, after [0-9]+ alarm" 0
+"${map[@]}" 0x600 alarm=off stop || fail "alarm off"
+
 "${map[@]}" --pin mmio:0xd0000000+8 const 0x1122334455667788 || fail "map --pin"
 [ -e /sys/fs/bpf/kvm-iofilter/$qemu/map-d0000000/link ] || fail "no pin"
 is map-d0000000 '(m["kind"], m["value"])' "('const', $((0x1122334455667788)))"
 "${map[@]}" 0xd0000000 set 9 || fail "change of a pinned constant"
 is map-d0000000 'm["value"]' 9
+refused "the alarm of a constant" 1 "map-d0000000 of VM $qemu is a constant" "${map[@]}" 0xd0000000 wait
 refused "the clock of a constant" 1 "no clock" "$iofilter" clock --pid $qemu map-d0000000 stop
 refused "the frequency of a constant" 1 "a value and nothing else" "${map[@]}" 0xd0000000 freq=1
 # Beyond what "map-" has room for.
@@ -108,5 +189,13 @@ done
 [ "$(wc -l < $filters)" = 21 ] || fail "20 maps: $(cat $filters)"
 "$iofilter" detach --pid $qemu > "$dir/out" || fail "detach of all"
 [ "$(wc -l < "$dir/out")" = 20 ] && [ "$(wc -l < $filters)" = 1 ] || fail "detach of all has left: $(cat $filters)"
+
+# The VM ends while its alarm is waited for.
+"${map[@]}" --pin pio:0x608+4 counter freq=1000 reload=100 alarm=periodic || fail "map --pin"
+waited 0x608 wait
+until_waited alarm
+kill -9 $qemu
+waited_for 1 "map-608 of VM $qemu is gone, after [0-9]+ alarm" 0
+"$iofilter" clean > "$dir/out"
 echo "$n refusals"
 exit $failed
