@@ -24,6 +24,7 @@ struct line {
 struct disk {
 	int fd; /* -1: there is none */
 	bool readonly;
+	bool used; /* by the guest, in this run */
 };
 
 struct board {

@@ -16,6 +16,7 @@ int disk_io(void *arg, int write, __u64 sector, __u32 count, void *data)
 	off_t at = sector * IDE_SECTOR;
 	ssize_t n;
 
+	d->used = true;
 	if (write && d->readonly)
 		return -EROFS;
 	if (!count)
