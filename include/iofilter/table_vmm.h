@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <iofilter/changed.h>
 #include <iofilter/table_access.h>
 
 /* Return: 0, or -EBUSY: an access is under way; try again, or do without. */
@@ -42,13 +43,7 @@ static inline void iofilter_table_leave(struct iofilter_table *t)
  */
 static inline int iofilter_table_changed(struct iofilter_table *t, __u64 *changed)
 {
-	int i, any = 0;
-
-	for (i = 0; i < TABLE_NR_HOT; i++) {
-		changed[i] = iofilter_load(t->changed[i]) ? __atomic_exchange_n(&t->changed[i], 0, __ATOMIC_SEQ_CST) : 0;
-		any |= changed[i] != 0;
-	}
-	return any;
+	return iofilter_changed_take(t->changed, TABLE_NR_HOT, changed);
 }
 
 /* The VMM tells of resets and loaded states itself, by iofilter_table_forget(): absences of a vCPU mean nothing any more. */

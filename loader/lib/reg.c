@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <iofilter/changed.h>
 #include "reg.h"
 
 /* What is under a lock takes microseconds; a lock that is held for so long was left behind by somebody who was killed. */
@@ -315,18 +316,6 @@ int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned
 	return !err && m.misfit ? lib_fail(-ERANGE, "%s", m.misfit) : err;
 }
 
-int reg_take(__u64 *changed, int n, __u64 *words)
-{
-	int i, any = 0;
-
-	memset(words, 0, IOFILTER_REG_CHANGED_MAX / 8);
-	for (i = 0; i < n; i++) {
-		words[i] = iofilter_load(changed[i]) ? __atomic_exchange_n(&changed[i], 0, __ATOMIC_SEQ_CST) : 0;
-		any |= words[i] != 0;
-	}
-	return any;
-}
-
 static void follow(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
 {
 	(void)ctx;
@@ -336,12 +325,12 @@ static void follow(const struct device *d, void *state, const struct reg_ctx *ct
 
 int reg_changed(const struct device *d, void *state, __u64 *ids)
 {
-	__u64 words[IOFILTER_REG_CHANGED_MAX / 64];
+	__u64 words[IOFILTER_REG_CHANGED_MAX / 64] = {};
 	__u32 bit, e;
 	int n = 0, err;
 	size_t j;
 
-	if (!d->regs->changed)
+	if (!d->regs->changed_words)
 		return lib_fail(-EOPNOTSUPP, "%s has no registers that accesses change without the VMM", d->name);
 	if (d->regs->followed && !d->regs->followed(state)) {
 		err = reg_step(d, state, false, follow, NULL);
@@ -349,7 +338,7 @@ int reg_changed(const struct device *d, void *state, __u64 *ids)
 			return err;
 		/* Nobody has told of any before. */
 		memset(words, 0xff, sizeof(words));
-	} else if (!d->regs->changed(state, words)) {
+	} else if (!iofilter_changed_take((__u64 *)((char *)state + d->regs->changed_off), d->regs->changed_words, words)) {
 		return 0;
 	}
 	for (j = 0; j < d->regs->nr; j++) {

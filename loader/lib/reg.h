@@ -42,7 +42,7 @@ struct reg_row {
 	/* In place of the bytes at its place: what is computed from them. */
 	__u64 (*get)(const struct reg_at *at);
 	void (*set)(const struct reg_at *at, __u64 val);
-	/* Its bit (that of element 0) in what @changed of the set gives, + 1; 0: it has none. */
+	/* Its bit (that of element 0) at @changed_off of the set, + 1; 0: it has none. */
 	__u16 hot;
 	/* How many elements of a large array mean something; NULL: all. */
 	__u32 (*used)(const struct reg_row *row, const void *state);
@@ -66,8 +66,9 @@ struct reg_set {
 	void (*break_lock)(void *state);
 	/* A number that is another one if something changed that @enter does not keep from changing; NULL: there is nothing. */
 	__u64 (*generation)(const void *state);
-	/* Take the bits of the registers that have changed: IOFILTER_REG_CHANGED_MAX of them; NULL: there are none. Return: whether there are any. */
-	int (*changed)(void *state, __u64 *words);
+	/* Where in the state the bits of those that have changed are, and how many words of them, up to IOFILTER_REG_CHANGED_MAX bits; 0: none. */
+	size_t changed_off;
+	int changed_words;
 	/* Are they told at all? And, inside enter and leave: from now on. NULL: always. */
 	bool (*followed)(const void *state);
 	void (*follow)(void *state);
@@ -80,14 +81,16 @@ struct reg_set {
 	const char *(*misfit)(void *state, const struct reg_values *v);
 };
 
-/* A row for a member, and one for an array of structs. */
-#define REG_AT(n, f, nm, type, member, m, text) \
+/* A row for a member, and one for an array of structs; @bit: as reg_row.hot. */
+#define REG_AT_HOT(n, f, nm, type, member, m, text, bit) \
 	{ .nr = (n), .size = sizeof(((type *)0)->member), .flags = (f), .name = (nm), .off = offsetof(type, member), \
-	  .elements = 1, .max = (m), .meaning = (text) }
-#define REG_EACH(n, f, nm, type, array, member, m, text) \
+	  .elements = 1, .max = (m), .hot = (bit), .meaning = (text) }
+#define REG_EACH_HOT(n, f, nm, type, array, member, m, text, bit) \
 	{ .nr = (n), .size = sizeof(((type *)0)->array[0] member), .flags = (f), .name = (nm), .off = offsetof(type, array[0] member), \
 	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]), \
-	  .max = (m), .meaning = (text) }
+	  .max = (m), .hot = (bit), .meaning = (text) }
+#define REG_AT(n, f, nm, type, member, m, text)		 REG_AT_HOT(n, f, nm, type, member, m, text, 0)
+#define REG_EACH(n, f, nm, type, array, member, m, text) REG_EACH_HOT(n, f, nm, type, array, member, m, text, 0)
 
 /* The head of every state. */
 #define REG_HEAD_ROWS(type, head)                                                                                              \
@@ -167,8 +170,6 @@ void reg_clock_restored(struct iofilter_clock *clk, struct iofilter_vcpu *vcpus,
 /* reg.c: on a state, wherever it is mapped. @d: its device. As the functions of libiofilter.h. */
 int reg_get_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, void *buf, size_t size);
 int reg_changed(const struct device *d, void *state, __u64 *ids);
-/* Take @n words of bits, the rest of @words is 0. Return: whether there are any. */
-int reg_take(__u64 *changed, int n, __u64 *words);
 int reg_set_many(const struct device *d, void *state, const __u64 *ids, unsigned int n, const void *buf, size_t size);
 /* As reg_row.used of an array of numbers: up to the last that is not 0. */
 __u32 reg_not_zero(const struct reg_row *row, const void *state);

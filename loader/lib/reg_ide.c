@@ -11,13 +11,10 @@
 #define WATCHES(n, f, nm, member, text)	 REG_EACH(n, f, "watch." nm "[]", struct iofilter_ide, watch.member, , 0, text)
 #define OWN(n, f, nm, member, m, text)	 REG_AT(n, f, "own." nm, struct iofilter_ide, own.member, m, text)
 /* What accesses change that are answered here. */
-#define OWN_HOT(n, f, nm, member, m, text, bit)                                                                               \
-	{ .nr = (n), .size = sizeof(((struct iofilter_ide *)0)->own.member), .flags = (f), .name = "own." nm,                  \
-	  .off = offsetof(struct iofilter_ide, own.member), .elements = 1, .max = (m), .hot = IDE_HOT_##bit + 1, .meaning = (text) }
-#define DRIVE(n, nm, member, text, bit)                                                                                       \
-	{ .nr = (n), .size = sizeof(((struct ide_taskfile *)0)->member), .flags = REG_G | REG_W, .name = "own.drive[]." nm,   \
-	  .off = offsetof(struct iofilter_ide, own.c.drives[0].member), .stride = sizeof(struct ide_taskfile), .elements = 2, \
-	  .hot = IDE_HOT_##bit + 1, .meaning = (text) }
+#define OWN_HOT(n, f, nm, member, m, text, bit) \
+	REG_AT_HOT(n, f, "own." nm, struct iofilter_ide, own.member, m, text, IDE_HOT_##bit + 1)
+#define DRIVE(n, nm, member, text, bit) \
+	REG_EACH_HOT(n, REG_G | REG_W, "own.drive[]." nm, struct iofilter_ide, own.c.drives, .member, 0, text, IDE_HOT_##bit + 1)
 
 static __u32 sectors_used(const struct reg_row *row, const void *state)
 {
@@ -153,11 +150,6 @@ static void follow(void *state)
 	iofilter_store(((struct iofilter_ide *)state)->own.followed, 1);
 }
 
-static int changed(void *state, __u64 *words)
-{
-	return reg_take(&((struct iofilter_ide *)state)->own.changed, 1, words);
-}
-
 /* What another VMM's drive does now is not known. */
 static void restored(void *state, const struct reg_ctx *ctx)
 {
@@ -175,6 +167,7 @@ const struct reg_set ide_regs = {
 	.break_lock = break_lock,
 	.followed = followed,
 	.follow = follow,
-	.changed = changed,
+	.changed_off = offsetof(struct iofilter_ide, own.changed),
+	.changed_words = 1,
 	.restored = restored,
 };

@@ -4,10 +4,8 @@
 #include "reg.h"
 
 #define PIT_REG(n, f, nm, member, m, text) REG_AT(n, f, nm, struct iofilter_pit, member, m, text)
-#define HOT(n, nm, member, m, text, bit)                                                                                             \
-	{ .nr = (n), .size = sizeof(((struct pit_channel *)0)->member), .flags = REG_G | REG_W, .name = "channel[]." nm,               \
-	  .off = offsetof(struct iofilter_pit, channels[0].member), .stride = sizeof(struct pit_channel), .elements = PIT_CHANNELS, \
-	  .max = (m), .hot = (bit) + 1, .meaning = (text) }
+#define HOT(n, nm, member, m, text, bit) \
+	REG_EACH_HOT(n, REG_G | REG_W, "channel[]." nm, struct iofilter_pit, channels, .member, m, text, (bit) + 1)
 #define CHANNEL(n, f, nm, member, m, text) REG_EACH(n, f, "channel[]." nm, struct iofilter_pit, channels, .member, m, text)
 /* What the guest has programmed, as the VMM has it. */
 #define PROGRAM(n, nm, member, m, text)                                                                                            \
@@ -100,8 +98,8 @@ static const struct reg_row rows[] = {
 	PIT_REG(0x28, REG_S | REG_W, "port61.gate", gate, PIT_UNKNOWN, "bit 0; 2: not known"),
 	PIT_REG(0x29, REG_S | REG_W, "port61.data", data, PIT_UNKNOWN, "bit 1; 2: not known"),
 	PIT_REG(0x2a, REG_S | REG_W, "port61.toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
-	{ .nr = 0x2b, .size = 1, .flags = REG_G | REG_W, .name = "port61.odd", .off = offsetof(struct iofilter_pit, odd), .elements = 1,
-	  .max = 1, .hot = PIT_HOT_ODD + 1, .meaning = "an odd number of reads was answered since: bit 4 is the opposite" },
+	REG_AT_HOT(0x2b, REG_G | REG_W, "port61.odd", struct iofilter_pit, odd, 1,
+		   "an odd number of reads was answered since: bit 4 is the opposite", PIT_HOT_ODD + 1),
 	PIT_REG(0x2c, REG_SH, "port61.gate_old", gate_old, 0, "a reset may have cleared the gate since it was seen"),
 	PIT_REG(0x2d, REG_S, "port61.toggles", toggles, 0, "reads in a row that have inverted bit 4"),
 	PIT_REG(0x2e, REG_S, "port61.toggle_misses", toggle_misses, 0, "reads that have not"),
@@ -205,11 +203,6 @@ static void follow(void *state)
 	__sync_fetch_and_or(&p->attention, PIT_FOLLOWED);
 }
 
-static int changed(void *state, __u64 *words)
-{
-	return reg_take(&((struct iofilter_pit *)state)->changed, 1, words);
-}
-
 /* Where a count is by now the VMM's answers tell, as after a stop. */
 static void restored(void *state, const struct reg_ctx *ctx)
 {
@@ -249,6 +242,7 @@ const struct reg_set pit_regs = {
 	.break_lock = break_lock,
 	.followed = followed,
 	.follow = follow,
-	.changed = changed,
+	.changed_off = offsetof(struct iofilter_pit, changed),
+	.changed_words = 1,
 	.restored = restored,
 };

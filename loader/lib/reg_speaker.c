@@ -35,8 +35,8 @@ static const struct reg_row rows[] = {
 	{ .nr = 0x28, .size = 1, .flags = REG_S | REG_W, .name = "data", .off = offsetof(struct iofilter_speaker, data), .elements = 1,
 	  .max = PIT_UNKNOWN, .get = data_get, .set = data_set, .meaning = "bit 1; 2: not known" },
 	SPEAKER(0x29, REG_S | REG_W, "toggle", toggle, PIT_UNKNOWN, "bit 4 of the VMM's newest answer; 2: not known"),
-	{ .nr = 0x2a, .size = 1, .flags = REG_G | REG_W, .name = "odd", .off = offsetof(struct iofilter_speaker, odd), .elements = 1,
-	  .max = 1, .hot = 1, .meaning = "an odd number of reads was answered since: bit 4 is the opposite" },
+	REG_AT_HOT(0x2a, REG_G | REG_W, "odd", struct iofilter_speaker, odd, 1,
+		   "an odd number of reads was answered since: bit 4 is the opposite", 1),
 	SPEAKER(0x2b, REG_S, "doubt", doubt, 1, "another state may have been loaded: bits 1 and 4 are to be seen again"),
 	SPEAKER(0x2c, REG_T, "load", load, 0, "load time of KVM's channel 2 for which there is no doubt"),
 	SPEAKER(0x2d, REG_SH, "restored", restored, 0, "the state was put back, and nothing was read since"),
@@ -97,11 +97,6 @@ static void follow(void *state)
 	iofilter_store(p->followed, 1);
 }
 
-static int changed(void *state, __u64 *words)
-{
-	return reg_take(&((struct iofilter_speaker *)state)->changed, 1, words);
-}
-
 static void restored(void *state, const struct reg_ctx *ctx)
 {
 	struct iofilter_speaker *p = state;
@@ -124,6 +119,7 @@ const struct reg_set speaker_regs = {
 	.break_lock = break_lock,
 	.followed = followed,
 	.follow = follow,
-	.changed = changed,
+	.changed_off = offsetof(struct iofilter_speaker, changed),
+	.changed_words = 1,
 	.restored = restored,
 };

@@ -41,9 +41,7 @@ static __u32 data_used(const struct reg_row *row, const void *state)
 	return end < TABLE_DATA ? (end + DATA_LEN - 1) / DATA_LEN : TABLE_DATA / DATA_LEN;
 }
 
-#define TABLE_HOT_ROW(n, f, nm, member, m, text, bit)                                                                          \
-	{ .nr = (n), .size = sizeof(((struct iofilter_table *)0)->member), .flags = (f), .name = (nm),                         \
-	  .off = offsetof(struct iofilter_table, member), .elements = 1, .max = (m), .hot = (bit), .meaning = (text) }
+#define TABLE_HOT_ROW(n, f, nm, member, m, text, bit) REG_AT_HOT(n, f, nm, struct iofilter_table, member, m, text, bit)
 
 #define SOME(n, f, nm, array, member, m, text, fn) SOME_HOT(n, f, nm, array, member, m, text, fn, 0)
 
@@ -204,12 +202,7 @@ static void restored(void *state, const struct reg_ctx *ctx)
 		t->predict.armed = 0;
 }
 
-static int changed(void *state, __u64 *words)
-{
-	_Static_assert(TABLE_NR_HOT * 64 == IOFILTER_REG_CHANGED_MAX, "all of its words");
-
-	return iofilter_table_changed(state, words);
-}
+_Static_assert(TABLE_NR_HOT * 64 == IOFILTER_REG_CHANGED_MAX, "all of its words");
 
 const struct reg_set table_regs = {
 	.rows = rows,
@@ -217,6 +210,7 @@ const struct reg_set table_regs = {
 	.enter = enter,
 	.leave = leave,
 	.break_lock = break_lock,
-	.changed = changed,
+	.changed_off = offsetof(struct iofilter_table, changed),
+	.changed_words = TABLE_NR_HOT,
 	.restored = restored,
 };

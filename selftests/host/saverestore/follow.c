@@ -14,7 +14,7 @@ static const struct device *device(const char *name)
 {
 	const struct device *d = device_find(name);
 
-	if (!d || !d->regs->changed)
+	if (!d || !d->regs->changed_words)
 		abort();
 	return d;
 }
