@@ -5,7 +5,7 @@ the host's over 20 s: the filter may not add drift, nor bring a complaint that Q
 import re
 import time
 
-from guest import SCALE, Exits, Filter, Guest, check, main, punted, say, wrapped
+from guest import SCALE, Away, Exits, Filter, Guest, check, lost_wrap, main, punted, say, wrapped
 
 SECONDS = int(20 * SCALE)
 COMPLAINTS = "clocksource.*(unstable|skew|wrong|fail)|PM-Timer|acpi_pm.*(fail|bug)|time.*backward|timekeeping.*(lag|under|over)"
@@ -39,6 +39,9 @@ def compare(trace, alone, guest, filt):
     say(f"alone {results[0]}\nwith filter {results[1]}\nanswered {st['answered']}, punted {st['punted']}")
 
     a, f = drift(first[0], last[0]), drift(first[1], last[1])
+    for who, d in ("alone", a), ("with the filter", f):
+        if lost_wrap(d[0]):
+            raise Away(f"the guest {who} lost {-d[0]:.3f} s of its clock")
     say(f"over {seconds:.1f} s: QEMU alone drifts {a[0] * 1e6:.0f} to {a[1] * 1e6:.0f} us, "
         f"with the filter {f[0] * 1e6:.0f} to {f[1] * 1e6:.0f} us")
     check(seconds >= SECONDS, f"{seconds:.1f} s went by, wanted at least {SECONDS}")
@@ -63,7 +66,15 @@ def test():
             check(filt.status()["answered"] == 0, "attached to a guest that has not run yet, nothing answered")
             guest.qmp.cmd("cont")
             guest.boot()
-            compare(trace, alone, guest, filt)
+            # A busy host may hold a guest for longer than Linux's clock bears, with the filter or without. Nothing can be said then.
+            for left in 2, 1, 0:
+                try:
+                    compare(trace, alone, guest, filt)
+                    break
+                except Away as e:
+                    if not left:
+                        raise
+                    say(f"{e}: once more")
             filt.detach()
 
 

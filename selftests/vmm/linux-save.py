@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from linux import BOOT, COMMAND, IMAGE, PROMPT, SECTORS, Guest, find_kernel
+from linux import COMMAND, IMAGE, PROMPT, SECTORS, Guest, find_kernel
 from vmm import ROOT, VMM, check
 
 SAVED = 4
@@ -75,7 +75,7 @@ def main():
         disk.flush()
         g = SavedGuest(["--kernel=" + find_kernel(), "--initrd=" + IMAGE, "--disk=" + disk.name, "--memory=128"] + sys.argv[1:],
                        os.path.join(folder, "saved"))
-        g.until(PROMPT, BOOT)
+        g.boot()
         g.do("cd /modules; for m in [0-9]*.ko; do insmod $m || break; done; insmod pata_legacy.ko all=1")
         g.do("n=0; until [ -b /dev/sda ] || [ $n = 100 ]; do sleep 0.1; n=$((n+1)); done; [ -b /dev/sda ]")
         g.do("cat /sys/devices/system/clocksource/clocksource0/current_clocksource; nproc")

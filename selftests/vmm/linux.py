@@ -39,6 +39,13 @@ class Guest:
         self.p = subprocess.Popen([VMM] + args, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.started = time.monotonic()
 
+    def boot(self):
+        """Return: what its console has said until it has a shell."""
+        said = self.until(PROMPT, BOOT)
+        # From now on its kernel says only errors there: any other line may come in the middle of what a command prints, or of its echo.
+        self.do("dmesg -n 4")
+        return said
+
     def until(self, pattern, seconds, got=b""):
         """What comes until @pattern (bytes, a regular expression), that included. @got: what has come already."""
         end = time.monotonic() + seconds
@@ -84,7 +91,7 @@ def main():
         disk.write(image)
         disk.flush()
         g = Guest(["--kernel=" + find_kernel(), "--initrd=" + IMAGE, "--disk=" + disk.name, "--stats=" + stats.name] + options)
-        boot = g.until(PROMPT, BOOT)
+        boot = g.boot()
         print("a shell after %.1f s" % (time.monotonic() - g.started))
         check(b"Linux version" in boot, "no kernel's messages on the console")
         print(re.sub(r"(?m)^", "  ", g.do("uname -r; nproc; cat /sys/devices/system/clocksource/clocksource0/available_clocksource")))
