@@ -3,8 +3,15 @@
 #ifndef LOADER_MAP_H
 #define LOADER_MAP_H
 
+#include <stdbool.h>
 #include <iofilter/libiofilter.h>
 #include <iofilter/map.h>
+
+/* Is @v a value that the counter comes to? */
+static inline bool map_shows(const struct map_set *s, __u64 v)
+{
+	return s->reload ? v < s->reload : v <= s->mask;
+}
 
 /* map_params.c */
 

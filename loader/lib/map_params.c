@@ -100,11 +100,6 @@ static int apply_modulus(const struct iofilter_map *m, struct map_set *s, const 
 	return 0;
 }
 
-static bool shows(const struct map_set *s, __u64 v)
-{
-	return s->reload ? v < s->reload : v <= s->mask;
-}
-
 static int apply_value(struct map_set *s, const struct iofilter_map_opts *c)
 {
 	u128 modulus = s->reload ? s->reload : (u128)s->mask + 1;
@@ -113,7 +108,7 @@ static int apply_value(struct map_set *s, const struct iofilter_map_opts *c)
 	if (!(~c->fields & (IOFILTER_MAP_VALUE | IOFILTER_MAP_OFFSET)))
 		return lib_fail(-EINVAL, "a value or an offset, not both");
 	if (c->fields & IOFILTER_MAP_VALUE) {
-		if (!shows(s, c->value))
+		if (!map_shows(s, c->value))
 			return lib_fail(-EINVAL, "value %llu: it does not fit", (unsigned long long)c->value);
 		s->value = c->value;
 		s->frac = 0;
@@ -137,7 +132,7 @@ static int apply_alarm(struct map_set *s, const struct iofilter_map_opts *c)
 		s->alarm = c->alarm;
 		s->armed = c->alarm == IOFILTER_MAP_ALARM_ONCE;
 	}
-	if (shows(s, s->compare))
+	if (map_shows(s, s->compare))
 		return 0;
 	if (c->fields & IOFILTER_MAP_COMPARE || s->alarm != IOFILTER_MAP_ALARM_OFF)
 		return lib_fail(-EINVAL, "compare value %llu: the counter never comes to it", (unsigned long long)s->compare);

@@ -44,7 +44,19 @@ SET_MEMBER(armed)
 	  .get = get_##member, .set = set_##member, .meaning = (text) }
 #define SET(n, f, member, m, text) SET_FROM(n, f, member, 0, m, text)
 
-enum { SET_WIDTH = 0x20, SET_RELOAD = 0x23 };
+enum {
+	SET_WIDTH = 0x20,
+	SET_NUM,
+	SET_DEN,
+	SET_RELOAD,
+	SET_VALUE,
+	SET_FRAC,
+	SET_RUNNING,
+	SET_COMPARE = 0x28,
+	SET_ALARM,
+	SET_ARMED,
+	SET_EXPIRED,
+};
 
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_map, head),
@@ -54,17 +66,17 @@ static const struct reg_row rows[] = {
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_map, verdicts, , 0, "accesses by what became of them"),
 	MAP(0x14, REG_C, "kind", kind, "1 counter, 2 constant"),
 	MAP(0x18, REG_SH, "seq", seq, "changes * 2, and 1: one is announced"),
-	SET_FROM(SET_WIDTH, REG_G | REG_W, width, 1, 64, "bits, at least 1"),
-	SET_FROM(0x21, REG_G, num, 1, MAP_FREQ_MAX, "ticks .."),
-	SET_FROM(0x22, REG_G, den, 1, MAP_DIVIDER_MAX, ".. in so many ns"),
+	SET_FROM(SET_WIDTH, REG_G | REG_W, width, 1, 64, "bits, at most those of the region"),
+	SET_FROM(SET_NUM, REG_G, num, 1, MAP_FREQ_MAX, "ticks .."),
+	SET_FROM(SET_DEN, REG_G, den, 1, MAP_DIVIDER_MAX, ".. in so many ns"),
 	SET(SET_RELOAD, REG_G | REG_W, reload, 0, "counts modulo this; 0: modulo 2^width"),
-	SET(0x24, REG_G | REG_W, value, 0, "what it shows at this moment"),
-	SET(0x25, REG_G, frac, MAP_DIVIDER_MAX, "so much of the next tick is over, in 1 / den"),
-	SET(0x26, REG_G | REG_W, running, 1, "it counts"),
-	SET(0x28, REG_G | REG_W, compare, 0, "value of the alarm"),
-	SET(0x29, REG_G | REG_W, alarm, IOFILTER_MAP_ALARM_PERIODIC, "0 none, 1 once, 2 each time"),
-	SET(0x2a, REG_G | REG_W, armed, 1, "the one alarm has not come yet"),
-	SET(0x2b, REG_N, expired, 0, "alarms since the attach"),
+	SET(SET_VALUE, REG_G | REG_W, value, 0, "what it shows at this moment"),
+	SET(SET_FRAC, REG_G, frac, MAP_DIVIDER_MAX, "so much of the next tick is over, in 1 / den"),
+	SET(SET_RUNNING, REG_G | REG_W, running, 1, "it counts"),
+	SET(SET_COMPARE, REG_G | REG_W, compare, 0, "value of the alarm"),
+	SET(SET_ALARM, REG_G | REG_W, alarm, IOFILTER_MAP_ALARM_PERIODIC, "0 none, 1 once, 2 each time"),
+	SET(SET_ARMED, REG_G | REG_W, armed, 1, "the one alarm has not come yet"),
+	SET(SET_EXPIRED, REG_N, expired, 0, "alarms since the attach"),
 	{ .nr = 0x50, .size = 8, .flags = REG_N, .name = "vcpu[].answered", .off = offsetof(struct iofilter_map, vcpus[0].answered),
 	  .stride = sizeof(struct map_vcpu), .elements = IOFILTER_MAX_VCPUS, .used = reg_not_zero, .meaning = "reads" },
 };
@@ -87,32 +99,51 @@ static int enter(void *state, bool change)
 	return 0;
 }
 
+/* What a register will be: as it is asked for, or @now. */
+static __u64 will_be(const struct reg_values *v, __u16 nr, __u64 now)
+{
+	__u64 val;
+
+	return v->find(v->from, nr, &val) ? val : now;
+}
+
 static const char *misfit(void *state, const struct reg_values *v)
 {
+	const struct iofilter_map *m = state;
+	__u64 val, t = 0;
 	struct map_set s;
-	__u64 width, reload, t = 0;
 
 	/* Lost to others' changes: it is asked again under the lock. */
 	if (mapctl_look(state, &s, &t))
 		return NULL;
-	if (!v->find(v->from, SET_WIDTH, &width))
-		width = s.width;
-	if (!v->find(v->from, SET_RELOAD, &reload))
-		reload = s.reload;
-	if (reload != 1 && (!reload || reload - 1 <= iofilter_width_mask(width)))
-		return NULL;
-	return "set.reload of map is 0, or 2 to 2^set.width";
+	s.width = will_be(v, SET_WIDTH, s.width);
+	s.mask = iofilter_width_mask(s.width);
+	s.reload = will_be(v, SET_RELOAD, s.reload);
+	s.alarm = will_be(v, SET_ALARM, s.alarm);
+	if (s.width > m->len * 8)
+		return "set.width of map is at most the bits of its region";
+	if (s.reload == 1 || (s.reload && s.reload - 1 > s.mask))
+		return "set.reload of map is 0, or 2 to 2^set.width";
+	if (v->find(v->from, SET_VALUE, &val) && !map_shows(&s, val))
+		return "set.value of map is one that it can show: below set.reload, or 2^set.width";
+	if ((v->find(v->from, SET_COMPARE, &s.compare) || s.alarm) && !map_shows(&s, s.compare))
+		return "set.compare of map is one that it comes to: below set.reload, or 2^set.width";
+	if (v->find(v->from, SET_FRAC, &val) && val >= will_be(v, SET_DEN, s.den))
+		return "set.frac of map is below set.den";
+	if (m->kind == IOFILTER_MAP_CONST && (s.alarm || will_be(v, SET_RUNNING, 0)))
+		return "set.running and set.alarm of map are 0 for a constant";
+	return NULL;
 }
 
-/* What follows from what was set. */
-static void fit(const struct iofilter_map *m, struct map_set *s)
+/* What follows for that which was not set. */
+static void fit(struct map_set *s)
 {
 	s->mask = iofilter_width_mask(s->width);
 	s->value = s->reload ? s->value % s->reload : s->value & s->mask;
-	s->compare = s->reload ? s->compare % s->reload : s->compare & s->mask;
 	s->frac %= s->den;
-	if (m->kind == IOFILTER_MAP_CONST)
-		s->running = s->alarm = 0;
+	/* Without an alarm: else it was refused. */
+	if (!map_shows(s, s->compare))
+		s->compare = 0;
 }
 
 static void leave(void *state, bool change)
@@ -121,7 +152,7 @@ static void leave(void *state, bool change)
 	struct map_set s = *working(m);
 
 	if (change) {
-		fit(m, &s);
+		fit(&s);
 		mapctl_publish(m, &s);
 	}
 	mapctl_unlock(m);

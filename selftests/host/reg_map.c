@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a map's width, reload and rate may be: refused alone or together, in a set and in a saved state, and then nothing of the map has
+ * What a map's width, reload, value, compare and rate may be: refused alone or together, in a set and in a saved state, and then nothing of the map has
  * changed; allowed up to the very limits.
  */
 #include <errno.h>
@@ -61,6 +61,11 @@ static int set(const struct setting *s, unsigned int n)
 
 #define TOGETHER "set.reload of map is 0, or 2 to 2^set.width"
 #define BITS	 "set.width of map is 1 to 64"
+#define REGION	 "set.width of map is at most the bits of its region"
+#define VALUE	 "set.value of map is one that it can show: below set.reload, or 2^set.width"
+#define COMPARE	 "set.compare of map is one that it comes to: below set.reload, or 2^set.width"
+#define FRAC	 "set.frac of map is below set.den"
+#define CONSTANT "set.running and set.alarm of map are 0 for a constant"
 
 static void test_set(void **state)
 {
@@ -94,6 +99,17 @@ static void test_set(void **state)
 		{ { { "set.reload", 2 }, { "set.reload", 1 } }, TOGETHER },
 		{ { { "set.width", 33 }, { "set.width", 27 } }, TOGETHER },
 		{ { { "set.width", 27 }, { "set.width", 33 } }, NULL },
+		{ { { "set.value", 0xf000000 - 1 } }, NULL },
+		{ { { "set.value", 0xf000000 } }, VALUE },
+		{ { { "set.value", ~0ULL } }, VALUE },
+		{ { { "set.value", ~0U }, { "set.reload", 0 } }, NULL },
+		{ { { "set.value", 1ULL << 32 }, { "set.reload", 0 } }, VALUE },
+		{ { { "set.value", 1ULL << 32 }, { "set.reload", 1ULL << 32 } }, VALUE },
+		{ { { "set.value", 1ULL << 32 }, { "set.width", 33 } }, VALUE },
+		{ { { "set.compare", 0xf000000 - 1 } }, NULL },
+		{ { { "set.compare", 0xf000000 } }, COMPARE },
+		{ { { "set.compare", 9 }, { "set.reload", 9 } }, COMPARE },
+		{ { { "set.compare", 0xf000000 }, { "set.alarm", 1 } }, COMPARE },
 	};
 
 	(void)state;
@@ -114,6 +130,61 @@ static void test_set(void **state)
 				assert_int_equal(get(rows[i].s[k].name), rows[i].s[k].val);
 	}
 	printf("# %zu sets\n", ARRAY_SIZE(rows));
+}
+
+/* What is not set itself is made to fit if nothing depends on it, or else keeps the rest from being set. */
+static void test_follows(void **state)
+{
+	static const struct setting narrow[] = { { "set.width", 8 }, { "set.reload", 0 } }, alarm[] = { { "set.alarm", 2 } },
+				    compare[] = { { "set.compare", 300 } };
+
+	(void)state;
+	fill();
+	map.sets[0].value = map.sets[1].value = 0x1234;
+	assert_int_equal(set(compare, 1), 0);
+	assert_int_equal(set(narrow, 2), 0);
+	assert_int_equal(get("set.value"), 0x34);
+	assert_int_equal(get("set.compare"), 0);
+
+	fill();
+	assert_int_equal(set(compare, 1), 0);
+	assert_int_equal(set(alarm, 1), 0);
+	before = map;
+	assert_int_equal(set(narrow, 2), -ERANGE);
+	assert_string_equal(iofilter_error(), COMPARE);
+	assert_memory_equal(&map, &before, sizeof(map));
+}
+
+static void test_region(void **state)
+{
+	static const struct setting widest = { "set.width", 24 }, beyond = { "set.width", 25 };
+
+	(void)state;
+	fill();
+	map.len = 3;
+	map.sets[0].reload = map.sets[1].reload = 0;
+	before = map;
+	assert_int_equal(set(&beyond, 1), -ERANGE);
+	assert_string_equal(iofilter_error(), REGION);
+	assert_memory_equal(&map, &before, sizeof(map));
+	assert_int_equal(set(&widest, 1), 0);
+}
+
+static void test_constant(void **state)
+{
+	static const struct setting ok[] = { { "set.value", 9 }, { "set.running", 0 } }, bad[] = { { "set.running", 1 }, { "set.alarm", 1 } };
+
+	(void)state;
+	fill();
+	map.kind = IOFILTER_MAP_CONST;
+	before = map;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(set(&bad[i], 1), -ERANGE);
+		assert_string_equal(iofilter_error(), CONSTANT);
+		assert_memory_equal(&map, &before, sizeof(map));
+	}
+	assert_int_equal(set(ok, 2), 0);
+	assert_int_equal(get("set.value"), 9);
 }
 
 static void sign(unsigned char *data, size_t size)
@@ -183,6 +254,10 @@ static void test_restore(void **state)
 		{ { "set.num", MAP_FREQ_MAX + 1 }, RANGE("set.num") },
 		{ { "set.den", 0 }, RANGE("set.den") },
 		{ { "set.den", MAP_DIVIDER_MAX + 1 }, RANGE("set.den") },
+		{ { "set.value", 0xf000000 }, VALUE ": not so in the saved state" },
+		{ { "set.compare", 0xf000000 }, COMPARE ": not so in the saved state" },
+		{ { "set.frac", 6 }, NULL },
+		{ { "set.frac", 7 }, FRAC ": not so in the saved state" },
 	};
 	static const struct setting narrow[] = { { "set.width", 27 }, { "set.reload", 0 } };
 	unsigned char *data, *file;
@@ -213,7 +288,10 @@ static void test_restore(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_set), cmocka_unit_test(test_restore) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_set),	 cmocka_unit_test(test_follows), cmocka_unit_test(test_region),
+		cmocka_unit_test(test_constant), cmocka_unit_test(test_restore),
+	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
