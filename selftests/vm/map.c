@@ -1,112 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Counters and constants at addresses of a running VM, through the library, on the real module and KVM: every width and offset, on
- * ports and in memory; the counter against the host's clock; several at once; changed and removed while vCPUs read; and the alarm.
+ * ports and in memory; the counter against the host's clock; several at once; changed and removed while vCPUs read; and the alarm (map_alarm.h).
  */
-#include <poll.h>
-#include <iofilter/libiofilter.h>
-#include <iofilter/mapctl.h>
-#include "filter.h"
-#include "vmm.h"
+#include "map_alarm.h"
 
-#define PORT 0x600ULL
-#define MMIO (VMM_MMIO + 0x100) /* an access across pages is two */
 #define WORD 0x8877665544332211ULL
-
-typedef unsigned __int128 u128;
-
-static struct vmm *vmm;
-static volatile unsigned long exits, writes;
-static volatile __u64 exit_addr;
-static volatile __u32 exit_len;
-
-/* The VMM has nothing anywhere: reads are all ones. */
-static void vmm_io(struct vmm *v, struct vmm_access *a)
-{
-	(void)v;
-	exit_addr = a->addr;
-	exit_len = a->len;
-	if (a->write)
-		__atomic_add_fetch(&writes, 1, __ATOMIC_RELAXED);
-	else
-		__atomic_add_fetch(&exits, 1, __ATOMIC_RELAXED);
-}
-
-static void setup(int vcpus, unsigned int flags)
-{
-	exits = writes = 0;
-	vmm = vmm_new(vcpus, flags);
-	vmm->io = vmm_io;
-}
-
-static struct iofilter_map_opts counter_at(__u64 addr, __u32 len, __u64 freq)
-{
-	return (struct iofilter_map_opts){
-		.size = sizeof(struct iofilter_map_opts),
-		.range = { .addr = addr, .len = len, .bus = addr < 0x10000 ? KVM_IOFILTER_PIO : KVM_IOFILTER_MMIO },
-		.kind = IOFILTER_MAP_COUNTER,
-		.fields = IOFILTER_MAP_FREQ,
-		.freq = freq,
-	};
-}
-
-static struct iofilter_map_opts const_at(__u64 addr, __u32 len, __u64 value)
-{
-	struct iofilter_map_opts m = counter_at(addr, len, 0);
-
-	m.kind = IOFILTER_MAP_CONST;
-	m.fields = IOFILTER_MAP_VALUE;
-	m.value = len < 8 ? value & ((1ULL << len * 8) - 1) : value;
-	return m;
-}
-
-static int try_map(const struct iofilter_map_opts *m, struct iofilter **f)
-{
-	struct iofilter_opts o = { .size = sizeof(o), .vm_fd = vmm->fd, .map = m };
-
-	return iofilter_attach(getpid(), "map", &o, f);
-}
-
-static struct iofilter *map(struct iofilter_map_opts m)
-{
-	struct iofilter *f;
-	int err = try_map(&m, &f);
-
-	TEST_ASSERT(!err, "%s", iofilter_error());
-	return f;
-}
-
-/* One read in the guest. */
-static struct {
-	__u64 addr;
-	int len;
-	volatile __u64 val;
-} ask;
-
-static void guest_read(long arg)
-{
-	(void)arg;
-	if (ask.addr < 0x10000)
-		ask.val = ask.len == 1 ? inb(ask.addr) : ask.len == 2 ? inw(ask.addr) : inl(ask.addr);
-	else
-		ask.val = ask.len == 1 ? mmio_read(__u8, ask.addr) :
-			  ask.len == 2 ? mmio_read(__u16, ask.addr) :
-			  ask.len == 4 ? mmio_read(__u32, ask.addr) :
-					 mmio_read(__u64, ask.addr);
-}
-
-static __u64 rd(__u64 addr, int len)
-{
-	ask.addr = addr;
-	ask.len = len;
-	vmm_run(vmm, 0, guest_read, 0);
-	return ask.val;
-}
-
-static __u64 ones(int len)
-{
-	return len == 8 ? ~0ULL : (1ULL << len * 8) - 1;
-}
 
 /* Every width and offset at and around regions of 1 to 8 bytes: inside they are bytes of the word, else the VMM's. */
 static void shapes(void)
@@ -325,26 +224,6 @@ static void taken(void)
 	vmm_free(vmm);
 }
 
-/* In the guest, on all vCPUs: no read below one that was over before it began, whoever made it. */
-static volatile __u64 newest;
-static volatile unsigned long back, reads, other;
-static volatile int stop;
-
-static void guest_monotone(long mmio)
-{
-	while (!stop) {
-		__u64 before = newest, v = mmio_read(__u64, mmio);
-
-		if (v == ~0ULL)
-			continue;
-		__atomic_add_fetch(&reads, 1, __ATOMIC_RELAXED);
-		if (v < before)
-			__atomic_add_fetch(&back, 1, __ATOMIC_RELAXED);
-		while (v > before && !__atomic_compare_exchange_n(&newest, &before, v, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-			;
-	}
-}
-
 static void changes_while_read(void)
 {
 	struct iofilter_map_opts c = { .size = sizeof(c) };
@@ -403,6 +282,8 @@ static void changes_while_read(void)
 	vmm_free(vmm);
 }
 
+static volatile unsigned long other;
+
 /* Constants are placed and removed all the time: each read is the constant, whole, or the VMM's all ones. */
 static void guest_const(long i)
 {
@@ -446,145 +327,6 @@ static void unmap_while_read(void)
 	TEST_EQ(other, 0);
 	TEST_ASSERT(reads > 1000 && exits > 1000, "%lu, %lu", reads, exits);
 	TEST_EQ(filter_rows(), 0);
-	vmm_free(vmm);
-}
-
-static int by_size(const void *a, const void *b)
-{
-	__s64 x = *(const __s64 *)a, y = *(const __s64 *)b;
-
-	return x < y ? -1 : x > y;
-}
-
-/* Ten thousand periods, while a vCPU reads the counter: when each comes, against the clock, and that none is lost. */
-static void alarms(void)
-{
-	const __u64 f = 3579545, n = 3579, wanted = 10000;
-	struct iofilter_map_opts m = counter_at(MMIO, 8, f);
-	__u64 total = 0, wakes = 0, coalesced = 0, got, at, t0, t1, low, high;
-	__s64 *late = calloc(wanted + 1, sizeof(*late));
-	const struct iofilter_map *state;
-	struct iofilter_info info;
-	struct iofilter *filter;
-	struct pollfd p;
-
-	setup(1, 0);
-	m.fields |= IOFILTER_MAP_RELOAD | IOFILTER_MAP_ALARM | IOFILTER_MAP_VALUE | IOFILTER_MAP_RUN;
-	m.reload = n;
-	m.alarm = IOFILTER_MAP_ALARM_PERIODIC;
-	m.run = 0;
-	filter = map(m);
-	p = (struct pollfd){ .fd = iofilter_alarm_fd(filter), .events = POLLIN };
-	TEST_ASSERT(p.fd >= 0, "%s", iofilter_error());
-	newest = back = reads = stop = 0;
-	vmm_start(vmm, 0, guest_monotone, MMIO);
-	m.fields = IOFILTER_MAP_RUN;
-	m.run = 1;
-	TEST_EQ(iofilter_map(filter, &m), 0);
-	state = iofilter_state(filter);
-	at = state->sets[state->seq / 2 % MAP_SETS].at;
-	while (total < wanted) {
-		TEST_ASSERT(poll(&p, 1, 5000) == 1, "no alarm after %llu", total);
-		t0 = now_ns();
-		TEST_EQ(iofilter_alarm_read(filter, &got), 0);
-		if (got)
-			late[wakes++] = t0 - (at + (__u64)((u128)(total + 1) * n * 1000000000 / f) + 1);
-		coalesced += got ? got - 1 : 0;
-		total += got;
-	}
-	stop = 1;
-	vmm_join(vmm, 0);
-	t0 = now_ns();
-	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
-	t1 = now_ns();
-	total += got;
-	low = (u128)(t0 - at) * f / 1000000000 / n;
-	high = (u128)(t1 - at) * f / 1000000000 / n;
-	TEST_ASSERT(total >= low && total <= high, "wanted %llu to %llu alarms, got %llu", low, high, total);
-	qsort(late, wakes, sizeof(*late), by_size);
-	printf("   %llu alarms, one in %llu ns: %llu wakes, %llu coalesced; late by %lld, %lld, %lld us (min, median, max); %lu reads meanwhile\n",
-	       total, n * 1000000000 / f, wakes, coalesced, late[0] / 1000, late[wakes / 2] / 1000, late[wakes - 1] / 1000, reads);
-	TEST_ASSERT(late[0] >= -1, "%lld ns early", -late[0]);
-	TEST_EQ(iofilter_info_get(filter, &info), 0);
-	TEST_ASSERT(info.alarms >= total && info.alarm == IOFILTER_MAP_ALARM_PERIODIC, "status tells %llu of %llu", info.alarms, total);
-	free(late);
-	iofilter_close(filter);
-	vmm_free(vmm);
-}
-
-static void set_running(struct iofilter *filter, __u32 run)
-{
-	struct iofilter_map_opts m = { .size = sizeof(m), .fields = IOFILTER_MAP_RUN, .run = run };
-
-	TEST_EQ(iofilter_map(filter, &m), 0);
-}
-
-static struct map_set set_of(struct iofilter *filter)
-{
-	return mapctl_set(iofilter_state(filter));
-}
-
-/* @filter stands at @v, nothing has come; once it runs, what is left of the 1.5 s is left. */
-static void comes_in_time(struct iofilter *filter, __u64 v)
-{
-	struct pollfd p = { .fd = iofilter_alarm_fd(filter), .events = POLLIN };
-	__u64 got, due, now;
-
-	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
-	TEST_EQ(got, 0);
-	TEST_EQ(set_of(filter).value, v);
-	TEST_EQ(poll(&p, 1, 200), 0);
-	set_running(filter, 1);
-	due = set_of(filter).at + (1500000 - v) * 1000;
-	do {
-		TEST_EQ(poll(&p, 1, 5000), 1);
-		now = now_ns();
-		TEST_EQ(iofilter_alarm_read(filter, &got), 0);
-	} while (!got);
-	printf("   %llu us were left, it came %lld us late\n", 1500000 - v, (__s64)(now - due) / 1000);
-	TEST_EQ(got, 1);
-	TEST_ASSERT(now >= due && now - due < 500000000, "wanted it at %llu, not at %llu", due, now);
-}
-
-/* A restore, also into a new map, keeps the time that is left, and tells nothing of alarms from before the save. */
-static void alarm_restored(void)
-{
-	struct iofilter_map_opts m = counter_at(MMIO, 8, 1000000);
-	struct iofilter *filter;
-	struct pollfd p;
-	__u64 got, v;
-	size_t size;
-	void *data;
-
-	setup(1, 0);
-	m.fields |= IOFILTER_MAP_RELOAD | IOFILTER_MAP_COMPARE | IOFILTER_MAP_ALARM | IOFILTER_MAP_VALUE;
-	m.reload = 1000000;
-	m.compare = 500000;
-	m.alarm = IOFILTER_MAP_ALARM_PERIODIC;
-	filter = map(m);
-	p = (struct pollfd){ .fd = iofilter_alarm_fd(filter), .events = POLLIN };
-	TEST_EQ(poll(&p, 1, 5000), 1);
-	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
-	TEST_EQ(got, 1);
-	set_running(filter, 0);
-	v = set_of(filter).value;
-	TEST_ASSERT(v >= 500000, "it stands at %llu", v);
-	TEST_EQ(iofilter_save(filter, &data, &size), 0);
-	/* In the one that is saved time goes on, and alarms come. */
-	set_running(filter, 1);
-	usleep(1100000);
-	TEST_EQ(iofilter_alarm_read(filter, &got), 0);
-	TEST_EQ(got, 1);
-	TEST_EQ(iofilter_restore(filter, data, size, 0), 0);
-	comes_in_time(filter, v);
-	iofilter_close(filter);
-	filter = map(m);
-	set_running(filter, 0);
-	TEST_ASSERT(iofilter_alarm_fd(filter) >= 0, "%s", iofilter_error());
-	TEST_EQ(iofilter_restore(filter, data, size, 0), 0);
-	comes_in_time(filter, v);
-	iofilter_close(filter);
-	free(data);
 	vmm_free(vmm);
 }
 
