@@ -12,6 +12,8 @@
 
 #define SIM_VCPUS 3
 #define NO_PORT	  0x80 /* another device's */
+#define PORT(reg) ((reg) == IDE_CONTROL ? IDE_PRIMARY + IDE_CONTROL_AT : IDE_PRIMARY + (reg))
+#define ALT	  IDE_ALT_STATUS
 
 extern struct iofilter_ide ide;
 extern struct kvm_iofilter_ops ide_ops;
