@@ -19,7 +19,8 @@
 #undef hpet_read
 #undef hpet_write
 
-#define SIM_VCPUS 4
+#define SIM_VCPUS     4
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 extern struct iofilter_hpet hpet;
 extern struct kvm_iofilter_ops hpet_ops;
