@@ -50,30 +50,44 @@ static void expire_now(int fd)
 	settime(fd, 1);
 }
 
+/*
+ * Is the process @pid that was started at @since there no more? Not if that cannot be told. Else @pidfd is a descriptor of it, or -1; a pid that is
+ * looked at after that is this one's.
+ */
+static bool is_gone(pid_t pid, __u64 since, int *pidfd)
+{
+	__u64 start;
+
+	*pidfd = pidfd_open(pid, 0);
+	if (*pidfd < 0)
+		return errno == ESRCH;
+	start = started(pid);
+	if (!start || start == since)
+		return false;
+	close(*pidfd);
+	return true;
+}
+
 static void kick(struct map_watcher *w)
 {
 	__u64 who = iofilter_load(w->who), since = iofilter_load(w->started);
-	pid_t pid = who >> 32;
 	int pidfd, fd;
 
 	if (!who)
 		return;
-	if (pid == getpid()) {
-		expire_now((int)who);
-		return;
-	}
-	pidfd = pidfd_open(pid, 0);
-	/* In this order: what is behind the pidfd cannot change any more. */
-	if (pidfd < 0 || started(pid) != since) {
+	if (is_gone(who >> 32, since, &pidfd)) {
 		__sync_val_compare_and_swap(&w->who, who, 0);
-		close_fd(pidfd);
 		return;
 	}
-	fd = pidfd_getfd(pidfd, (int)who, 0);
+	/* A copy, of our own too: another thread may be closing it. */
+	if ((pid_t)(who >> 32) == getpid())
+		fd = fcntl((int)who, F_DUPFD_CLOEXEC, 0);
+	else
+		fd = pidfd < 0 ? -1 : pidfd_getfd(pidfd, (int)who, 0);
 	if (fd >= 0 && iofilter_load(w->who) == who)
 		expire_now(fd);
 	close_fd(fd);
-	close(pidfd);
+	close_fd(pidfd);
 }
 
 void map_alarm_kick(struct iofilter_map *m)
@@ -113,11 +127,14 @@ static int arm(struct iofilter_map *m, struct map_alarm *a, __u64 *alarms)
 static bool enter(struct iofilter_map *m, __u64 who)
 {
 	struct map_watcher *w;
+	int pidfd;
 
 	for (int i = 0; i < MAP_WATCHERS; i++) {
 		w = &m->watchers[i];
-		if (w->who && started(w->who >> 32) == w->started)
+		if (w->who && !is_gone(w->who >> 32, w->started, &pidfd)) {
+			close_fd(pidfd);
 			continue;
+		}
 		w->who = 0;
 		w->started = started(getpid());
 		iofilter_barrier();
