@@ -32,6 +32,7 @@
 /* So that neither ticks nor times overflow: a clock of 146 years, and num * den below 2^63. */
 #define MAP_FREQ_MAX	4000000000ULL
 #define MAP_DIVIDER_MAX 1000000000000000000ULL
+#define MAP_RATE_MAX	((1ULL << 63) - 1)
 
 enum iofilter_map_kind {
 	IOFILTER_MAP_COUNTER = 1,

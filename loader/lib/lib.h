@@ -4,6 +4,8 @@
 #define LOADER_LIB_H
 
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -36,6 +38,16 @@ const char *log_refused(void);
 
 /* vm.c: a copy of the VM's descriptor in our own table. @want_fd: its number in the VMM; 0: the VMM has only one. */
 int vm_open(pid_t pid, int want_fd);
+
+/* hurry.c: this thread is not killed in between, nor preempted if it may say so. No longer than until a lock is let go. */
+struct lib_hurry {
+	struct sched_param param;
+	int policy; /* to go back to; -1: it is as it was */
+	sigset_t signals;
+};
+
+void lib_hurry(struct lib_hurry *h);
+void lib_calm_down(const struct lib_hurry *h);
 
 /* One clock of a device's state. */
 struct clock_ref {

@@ -24,6 +24,8 @@ int map_apply(const struct iofilter_map *m, struct map_set *s, const struct iofi
 
 /* The writer's lock. Return: 0, or -EBUSY with the reason. */
 int map_lock(struct iofilter_map *m);
+/* Take it from a process that is gone. */
+void map_lock_break(struct iofilter_map *m);
 /* With the lock, of a map at rest: readers are told that a change comes, and @s is the set at the moment until which the old one counts. */
 void map_begin(struct iofilter_map *m, struct map_set *s);
 /* Change @m as @c says, and wake who waits for its alarm. Return: 0, or -errno with the reason. */

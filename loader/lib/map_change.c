@@ -20,6 +20,14 @@ static bool is_gone(pid_t pid)
 	return gone;
 }
 
+void map_lock_break(struct iofilter_map *m)
+{
+	__u32 owner = iofilter_load(m->writer);
+
+	if (owner && is_gone(owner))
+		__sync_val_compare_and_swap(&m->writer, owner, 0);
+}
+
 int map_lock(struct iofilter_map *m)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
@@ -30,8 +38,8 @@ int map_lock(struct iofilter_map *m)
 		owner = mapctl_lock(m, me);
 		if (!owner)
 			return 0;
-		if (i > WRITER_GONE && is_gone(owner))
-			__sync_val_compare_and_swap(&m->writer, owner, 0);
+		if (i > WRITER_GONE)
+			map_lock_break(m);
 		nanosleep(&ms, NULL);
 	}
 	return lib_fail(-EBUSY, "process %u is changing this map and does not end", owner);
@@ -47,6 +55,7 @@ void map_begin(struct iofilter_map *m, struct map_set *s)
 
 int map_change(struct iofilter_map *m, const struct iofilter_map_opts *c)
 {
+	struct lib_hurry h;
 	struct map_set s;
 	int err = map_lock(m);
 
@@ -57,9 +66,11 @@ int map_change(struct iofilter_map *m, const struct iofilter_map_opts *c)
 	s = mapctl_set(m);
 	err = map_apply(m, &s, c);
 	if (!err) {
+		lib_hurry(&h);
 		map_begin(m, &s);
 		err = map_apply(m, &s, c);
 		mapctl_publish(m, &s);
+		lib_calm_down(&h);
 	}
 	mapctl_unlock(m);
 	if (!err)

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* Registers: found by id or name, and got and set, many in one step to the guest. */
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,8 @@
 
 /* What is under a lock takes microseconds; a lock that is held for so long was left behind by somebody who was killed. */
 #define LOCK_DEAD_MS 1000
+/* .. and so often it is tried, microseconds apart, when what did not go may not have been the lock. */
+#define LOCK_DEAD_TRIES 1000
 /* So often it is tried to see a state at rest that no lock keeps so. */
 #define AT_REST_TRIES 100000
 
@@ -110,34 +111,13 @@ void reg_write(const struct reg_row *row, void *state, __u32 element, const void
 		memcpy(at.place, buf, row->size);
 }
 
-/*
- * What a guest does meanwhile waits for the lock only briefly, and is then left to the VMM, with what the filter knew of it. So we are not
- * to be preempted while we hold it. Without the right to that it is unlikely, no more.
- *
- * Only from a policy that there is a way back to: a deadline is more than sched_param holds, and SCHED_RESET_ON_FORK can be cleared with
- * CAP_SYS_NICE only, so a thread that does not have it set does not get it.
- */
-static void hurry(struct sched_param *old, int *policy)
+void reg_lock_dead(__u32 *lock)
 {
-	const struct sched_param fifo = { .sched_priority = 1 };
-	int flag;
+	const struct timespec us = { .tv_nsec = 1000 };
+	int tries;
 
-	*policy = sched_getscheduler(0);
-	flag = *policy & SCHED_RESET_ON_FORK;
-	switch (*policy & ~SCHED_RESET_ON_FORK) {
-	case SCHED_OTHER:
-	case SCHED_IDLE:
-	case SCHED_BATCH:
-		if (*policy >= 0 && !sched_getparam(0, old) && !sched_setscheduler(0, SCHED_FIFO | flag, &fifo))
-			return;
-	}
-	*policy = -1;
-}
-
-static void calm_down(const struct sched_param *old, int policy)
-{
-	if (policy >= 0)
-		sched_setscheduler(0, policy, old);
+	for (tries = 0; tries < LOCK_DEAD_TRIES && iofilter_try_lock(lock); tries++)
+		nanosleep(&us, NULL);
 }
 
 static int enter(const struct device *d, void *state, bool change)
@@ -179,13 +159,13 @@ static int step(const struct device *d, void *state, bool change, reg_fn fn, voi
 
 int reg_step(const struct device *d, void *state, bool change, reg_fn fn, void *arg)
 {
-	struct sched_param old;
-	int tries, policy, err;
+	struct lib_hurry h;
+	int tries, err;
 
 	for (tries = 0; tries < AT_REST_TRIES; tries++) {
-		hurry(&old, &policy);
+		lib_hurry(&h);
 		err = step(d, state, change, fn, arg);
-		calm_down(&old, policy);
+		lib_calm_down(&h);
 		if (!err)
 			return 0;
 		if (err < 0)
@@ -262,7 +242,7 @@ static int check_values(const struct device *d, const __u64 *ids, unsigned int n
 }
 
 /* Of several values of one register the last counts. */
-static bool find_value(const void *from, __u16 nr, __u64 *val)
+static bool find_value(const void *from, __u16 nr, __u16 element, __u64 *val)
 {
 	const struct many *m = from;
 	const char *at = m->buf;
@@ -270,7 +250,7 @@ static bool find_value(const void *from, __u16 nr, __u64 *val)
 	unsigned int i;
 
 	for (i = 0; i < m->n; i++) {
-		if (IOFILTER_REG_NUMBER(m->ids[i]) == nr) {
+		if (IOFILTER_REG_NUMBER(m->ids[i]) == nr && IOFILTER_REG_ELEMENT(m->ids[i]) == element) {
 			*val = 0;
 			memcpy(val, at, IOFILTER_REG_SIZE(m->ids[i]));
 			found = true;
@@ -282,7 +262,7 @@ static bool find_value(const void *from, __u16 nr, __u64 *val)
 
 static const char *misfit(const struct device *d, void *state, const struct many *m)
 {
-	return d->regs->misfit ? d->regs->misfit(state, &(struct reg_values){ find_value, m }) : NULL;
+	return d->regs->misfit ? d->regs->misfit(state, &(struct reg_values){ .find = find_value, .from = m }) : NULL;
 }
 
 static void set_all(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)

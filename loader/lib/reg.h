@@ -44,16 +44,27 @@ struct reg_row {
 	void (*set)(const struct reg_at *at, __u64 val);
 	/* Its bit (that of element 0) at @changed_off of the set, + 1; 0: it has none. */
 	__u16 hot;
+	/* Of a C register's bytes, the first so many must be the same as in a saved state; 0: all. */
+	__u32 same;
 	/* How many elements of a large array mean something; NULL: all. */
 	__u32 (*used)(const struct reg_row *row, const void *state);
 };
 
 /* What registers will be set to. */
 struct reg_values {
-	/* The value of the register of this number, which is no array. Return: false: it stays as it is. */
-	bool (*find)(const void *from, __u16 nr, __u64 *val);
+	/* The value of an element of the register of this number. Return: false: it stays as it is. */
+	bool (*find)(const void *from, __u16 nr, __u16 element, __u64 *val);
 	const void *from;
+	bool restoring;
 };
+
+/* What a register will be: as it is asked for, or @now. */
+static inline __u64 reg_will_be(const struct reg_values *v, __u16 nr, __u16 element, __u64 now)
+{
+	__u64 val;
+
+	return v->find(v->from, nr, element, &val) ? val : now;
+}
 
 /* A device's registers, and its own protocol around changing several of them in one step to the guest. */
 struct reg_set {
@@ -180,6 +191,8 @@ void reg_read(const struct reg_row *row, const void *state, __u32 element, void 
 void reg_write(const struct reg_row *row, void *state, __u32 element, const void *buf, const struct reg_ctx *ctx);
 /* Is the value in @buf within its range? */
 bool reg_fits(const struct reg_row *row, const void *buf);
+/* For break_lock: have a lock that somebody may have left behind, and that else a vCPU has for microseconds. */
+void reg_lock_dead(__u32 *lock);
 /*
  * @fn inside enter and leave: one step to the guest. With @change false it is called again if something has changed that is not under the
  * device's lock. Return: 0, or -EBUSY: not within some seconds.

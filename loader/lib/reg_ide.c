@@ -133,8 +133,10 @@ static void break_lock(void *state)
 {
 	struct iofilter_ide *ide = state;
 
+	reg_lock_dead(&ide->own.lock);
 	/* A string whose count said more than it meant has ended long ago. */
 	iofilter_store(ide->own.string.left, 0);
+	reg_lock_dead(&ide->watch.lock);
 	iofilter_store(ide->watch.missed, 1);
 	iofilter_unlock(&ide->watch.lock);
 	iofilter_unlock(&ide->own.lock);

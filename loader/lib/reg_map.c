@@ -99,12 +99,14 @@ static int enter(void *state, bool change)
 	return 0;
 }
 
-/* What a register will be: as it is asked for, or @now. */
+static bool find(const struct reg_values *v, __u16 nr, __u64 *val)
+{
+	return v->find(v->from, nr, 0, val);
+}
+
 static __u64 will_be(const struct reg_values *v, __u16 nr, __u64 now)
 {
-	__u64 val;
-
-	return v->find(v->from, nr, &val) ? val : now;
+	return reg_will_be(v, nr, 0, now);
 }
 
 static const char *misfit(void *state, const struct reg_values *v)
@@ -124,11 +126,15 @@ static const char *misfit(void *state, const struct reg_values *v)
 		return "set.width of map is at most the bits of its region";
 	if (s.reload == 1 || (s.reload && s.reload - 1 > s.mask))
 		return "set.reload of map is 0, or 2 to 2^set.width";
-	if (v->find(v->from, SET_VALUE, &val) && !map_shows(&s, val))
+	if (find(v, SET_VALUE, &val) && !map_shows(&s, val))
 		return "set.value of map is one that it can show: below set.reload, or 2^set.width";
-	if ((v->find(v->from, SET_COMPARE, &s.compare) || s.alarm) && !map_shows(&s, s.compare))
+	if ((find(v, SET_COMPARE, &s.compare) || s.alarm) && !map_shows(&s, s.compare))
 		return "set.compare of map is one that it comes to: below set.reload, or 2^set.width";
-	if (v->find(v->from, SET_FRAC, &val) && val >= will_be(v, SET_DEN, s.den))
+	s.num = will_be(v, SET_NUM, s.num);
+	s.den = will_be(v, SET_DEN, s.den);
+	if (s.num > MAP_RATE_MAX / s.den)
+		return "set.num times set.den of map is below 2^63";
+	if (find(v, SET_FRAC, &val) && val >= s.den)
 		return "set.frac of map is below set.den";
 	if (m->kind == IOFILTER_MAP_CONST && (s.alarm || will_be(v, SET_RUNNING, 0)))
 		return "set.running and set.alarm of map are 0 for a constant";
@@ -162,7 +168,7 @@ static void leave(void *state, bool change)
 
 static void break_lock(void *state)
 {
-	__sync_lock_test_and_set(&((struct iofilter_map *)state)->writer, 0);
+	map_lock_break(state);
 }
 
 static void restored(void *state, const struct reg_ctx *ctx)

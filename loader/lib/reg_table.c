@@ -89,6 +89,8 @@ static void predict_pos_set(const struct reg_at *at, __u64 val)
 	((struct iofilter_table *)at->state)->predict.pos = val;
 }
 
+enum { BUFFER_POS = 0x3a };
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_table, head),
 	TABLES(0x13, REG_N, "verdicts[]", verdicts, , 0, "accesses by what became of them"),
@@ -105,7 +107,10 @@ static const struct reg_row rows[] = {
 	TABLE(0x23, REG_C, "nr_slots", nr_slots, 0, "slots"),
 	TABLE(0x24, REG_C, "nr_buffers", nr_buffers, 0, "buffers"),
 	SOME(0x25, REG_C, "range[]", ranges, , 0, "struct table_range", ranges),
-	SOME(0x26, REG_C, "rule[]", rules, , 0, "struct table_rule", rules),
+	/* Where it stands in its file is no part of what it does. */
+	{ .nr = 0x26, .size = sizeof(struct table_rule), .same = offsetof(struct table_rule, line), .flags = REG_C, .name = "rule[]",
+	  .off = offsetof(struct iofilter_table, rules), .stride = sizeof(struct table_rule), .elements = TABLE_RULES, .used = rules_used,
+	  .meaning = "struct table_rule" },
 	TABLE(0x28, REG_S | REG_W, "absence", absence, 10000000000, "ns: out of KVM for less is no reset"),
 	TABLE(0x29, REG_SH, "owned", owned, 0, "the VMM tells of resets itself"),
 	TABLE_HOT_ROW(0x30, REG_G | REG_W, "bits", bits, 0, "the state bits", HOT(TABLE_HOT_OTHERS, TABLE_HOT_BITS)),
@@ -116,7 +121,7 @@ static const struct reg_row rows[] = {
 	SOME(0x35, REG_C, "slot[].derived", cells, .derived, 0, "which of them writes store to", slots),
 	SOME(0x38, REG_C, "buffer[].off", buffers, .off, 0, "its place in the data", buffers),
 	SOME(0x39, REG_G, "buffer[].len", buffers, .len, TABLE_BUFFER_DATA, "bytes", buffers),
-	{ .nr = 0x3a, .size = 4, .flags = REG_G | REG_W, .name = "buffer[].pos", .off = offsetof(struct iofilter_table, buffers[0].pos),
+	{ .nr = BUFFER_POS, .size = 4, .flags = REG_G | REG_W, .name = "buffer[].pos", .off = offsetof(struct iofilter_table, buffers[0].pos),
 	  .stride = sizeof(struct table_buffer), .elements = TABLE_BUFFERS, .max = TABLE_BUFFER_DATA, .get = buffer_pos, .set = buffer_pos_set,
 	  .hot = HOT(TABLE_HOT_OTHERS, TABLE_HOT_BUFFERS), .used = buffers_used,
 	  .meaning = "bytes that the guest has read; len: used up, or not valid" },
@@ -175,10 +180,24 @@ static void leave(void *state, bool change)
 	table_leave(t);
 }
 
+/* In a saved state it may be made right, for the data may be another's. */
+static const char *misfit(void *state, const struct reg_values *v)
+{
+	const struct iofilter_table *t = state;
+	__u64 pos;
+	__u32 i;
+
+	for (i = 0; !v->restoring && i < t->nr_buffers && i < TABLE_BUFFERS; i++)
+		if (v->find(v->from, BUFFER_POS, i, &pos) && pos > t->buffers[i].len)
+			return "buffer[].pos of table is at most the buffer's len";
+	return NULL;
+}
+
 static void break_lock(void *state)
 {
 	struct iofilter_table *t = state;
 
+	reg_lock_dead(&t->lock);
 	table_miss(t, TABLE_MISSED_WRITE | TABLE_MISSED_READ | TABLE_MISSED_PREDICT);
 	iofilter_store(t->string.left, 0);
 	iofilter_unlock(&t->lock);
@@ -213,4 +232,5 @@ const struct reg_set table_regs = {
 	.changed_off = offsetof(struct iofilter_table, changed),
 	.changed_words = TABLE_NR_HOT,
 	.restored = restored,
+	.misfit = misfit,
 };

@@ -203,7 +203,7 @@ static bool is_same(const struct reg_row *row, const void *state, __u32 element,
 	memcpy(saved, value, row->size);
 	to_file_order(saved, row->size);
 	reg_read(row, state, element, now, &(struct reg_ctx){ .now = lib_now() });
-	return !memcmp(now, saved, row->size);
+	return !memcmp(now, saved, row->same ?: row->size);
 }
 
 static int check_record(const struct device *d, const void *state, __u64 id, const char *value, unsigned int flags)
@@ -230,9 +230,10 @@ static int check_record(const struct device *d, const void *state, __u64 id, con
 struct records {
 	const struct device *d;
 	const char *at, *end;
+	const char *misfit;
 };
 
-static bool find_record(const void *from, __u16 nr, __u64 *val)
+static bool find_record(const void *from, __u16 nr, __u16 element, __u64 *val)
 {
 	const struct records *r = from;
 	const char *at, *value;
@@ -241,7 +242,7 @@ static bool find_record(const void *from, __u16 nr, __u64 *val)
 
 	for (at = r->at; at != r->end && (at = next_record(at, r->end, &id, &value));) {
 		/* One that is not known may have any size, and is left out. */
-		if (IOFILTER_REG_NUMBER(id) != nr || !reg_row(r->d, id))
+		if (IOFILTER_REG_NUMBER(id) != nr || IOFILTER_REG_ELEMENT(id) != element || !reg_row(r->d, id))
 			continue;
 		memcpy(number, value, IOFILTER_REG_SIZE(id));
 		to_file_order(number, IOFILTER_REG_SIZE(id));
@@ -251,10 +252,22 @@ static bool find_record(const void *from, __u16 nr, __u64 *val)
 	return false;
 }
 
+static const char *misfit(const struct records *r, void *state)
+{
+	const struct reg_values values = { .find = find_record, .from = r, .restoring = true };
+
+	return r->d->regs->misfit ? r->d->regs->misfit(state, &values) : NULL;
+}
+
+static int refuse_misfit(const char *why)
+{
+	return lib_fail(-EBADMSG, "%s: not so in the saved state", why);
+}
+
 int saved_check(const struct device *d, void *state, const void *data, size_t size, unsigned int flags)
 {
-	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_filter), *value, *misfit;
-	const struct records all = { d, at, end };
+	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_filter), *value, *why;
+	const struct records all = { .d = d, .at = at, .end = end };
 	__u32 records, place, last = 0;
 	struct saved_head h;
 	__u64 id;
@@ -274,21 +287,23 @@ int saved_check(const struct device *d, void *state, const void *data, size_t si
 	}
 	if (!err && (!at || records != h.count))
 		err = lib_fail(-EBADMSG, "the saved state has not the registers that it says");
-	if (err || !d->regs->misfit)
-		return err;
-	misfit = d->regs->misfit(state, &(struct reg_values){ find_record, &all });
-	return misfit ? lib_fail(-EBADMSG, "%s: not so in the saved state", misfit) : 0;
+	why = err ? NULL : misfit(&all, state);
+	return why ? refuse_misfit(why) : err;
 }
 
 static void apply_records(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
 {
 	const struct reg_ctx here = { .now = ctx->now, .restoring = true };
-	const struct records *a = arg;
+	struct records *a = arg;
 	const struct reg_row *row;
 	const char *at, *value;
 	char number[8];
 	__u64 id;
 
+	/* Somebody else may have changed what is not in it. */
+	a->misfit = misfit(a, state);
+	if (a->misfit)
+		return;
 	for (at = a->at; at != a->end && (at = next_record(at, a->end, &id, &value));) {
 		row = reg_row(d, id);
 		if (!row || row->flags & (REG_C | REG_N | IOFILTER_REG_HOST))
@@ -308,5 +323,7 @@ int saved_apply(const struct device *d, void *state, const void *data, size_t si
 	struct records a = { .d = d, .at = (const char *)data + sizeof(struct saved_filter), .end = (const char *)data + size };
 	int err = saved_check(d, state, data, size, flags);
 
-	return err ?: reg_step(d, state, true, apply_records, &a);
+	if (!err)
+		err = reg_step(d, state, true, apply_records, &a);
+	return !err && a.misfit ? refuse_misfit(a.misfit) : err;
 }

@@ -137,6 +137,68 @@ static void test_set(void **state)
 	printf("# %zu values set and got; %zu refused\n", sum, refused);
 }
 
+static void *fresh_of(const char *name, const struct device **d)
+{
+	size_t i;
+
+	for (i = 0; strcmp(names[i], name); i++)
+		;
+	*d = devices[i].d;
+	return fresh(i);
+}
+
+static int set_one(const struct device *d, void *s, const char *name, const void *val)
+{
+	__u64 id;
+
+	assert_int_equal(iofilter_reg_id(d->name, name, &id), 0);
+	return reg_set_many(d, s, &id, 1, val, IOFILTER_REG_SIZE(id));
+}
+
+/* Up to a buffer's end, which no row can say. */
+static void test_buffer(void **state)
+{
+	const struct device *d;
+	struct iofilter_table *t = fresh_of("table", &d);
+
+	(void)state;
+	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 512 }), 0);
+	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 513 }), -ERANGE);
+	assert_string_equal(iofilter_error(), "buffer[].pos of table is at most the buffer's len");
+	assert_int_equal(t->buffers[1].pos, 512);
+	free(t);
+}
+
+/* A lock whose owner was killed, and a string whose vCPU never comes back for the rest: each is taken from it, after a second. */
+static void test_left_behind(void **state)
+{
+	const struct device *d;
+	struct iofilter_table *t = fresh_of("table", &d);
+	struct iofilter_ide *ide;
+
+	(void)state;
+	t->lock = 1;
+	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 5 }), 0);
+	assert_int_equal(t->lock, 0);
+	t->string.left = 3;
+	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 6 }), 0);
+	assert_int_equal(t->string.left, 0);
+	assert_int_equal(t->lock, 0);
+	assert_int_equal(t->buffers[1].pos, 6);
+	free(t);
+
+	ide = fresh_of("ide", &d);
+	ide->own.given = 1;
+	ide->own.string.left = 3;
+	ide->watch.lock = 1;
+	assert_int_equal(set_one(d, ide, "own.error", &(__u8){ 4 }), 0);
+	assert_int_equal(ide->own.string.left, 0);
+	assert_int_equal(ide->own.lock, 0);
+	assert_int_equal(ide->watch.lock, 0);
+	assert_int_equal(ide->watch.missed, 1);
+	free(ide);
+}
+
 /* The registers whose changes are told: each bit is told as its register, once, and no other with it. The first time, all of them. */
 static void test_changed(void **state)
 {
@@ -219,6 +281,8 @@ int main(void)
 		cmocka_unit_test(test_names_all),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_buffer),
+		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_changed),
 	};
 

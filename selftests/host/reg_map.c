@@ -14,10 +14,10 @@ enum { AT_SIZE = 16, AT_CRC = 24, AT_FIRST = 56 };
 
 static struct iofilter_map map, before;
 
-/* 32 bits, modulo 0xf000000, 3 ticks in 7 ns. It stands. */
+/* 32 bits, modulo 0xf000000, 10 ticks in 7 ns. It stands. */
 static void fill(void)
 {
-	struct map_set s = { .value = 5, .num = 3, .den = 7, .width = 32, .mask = ~0U, .reload = 0xf000000 };
+	struct map_set s = { .value = 5, .num = 10, .den = 7, .width = 32, .mask = ~0U, .reload = 0xf000000 };
 
 	map = (struct iofilter_map){ .addr = 0x600, .len = 8, .kind = IOFILTER_MAP_COUNTER, .sets = { s, s } };
 	map.head.magic = IOFILTER_STATE_MAGIC;
@@ -65,6 +65,7 @@ static int set(const struct setting *s, unsigned int n)
 #define VALUE	 "set.value of map is one that it can show: below set.reload, or 2^set.width"
 #define COMPARE	 "set.compare of map is one that it comes to: below set.reload, or 2^set.width"
 #define FRAC	 "set.frac of map is below set.den"
+#define RATE	 "set.num times set.den of map is below 2^63"
 #define CONSTANT "set.running and set.alarm of map are 0 for a constant"
 
 static void test_set(void **state)
@@ -254,6 +255,9 @@ static void test_restore(void **state)
 		{ { "set.num", MAP_FREQ_MAX + 1 }, RANGE("set.num") },
 		{ { "set.den", 0 }, RANGE("set.den") },
 		{ { "set.den", MAP_DIVIDER_MAX + 1 }, RANGE("set.den") },
+		{ { "set.den", MAP_DIVIDER_MAX }, RATE ": not so in the saved state" },
+		{ { "set.den", MAP_RATE_MAX / 10 }, NULL },
+		{ { "set.den", MAP_RATE_MAX / 10 + 1 }, RATE ": not so in the saved state" },
 		{ { "set.value", 0xf000000 }, VALUE ": not so in the saved state" },
 		{ { "set.compare", 0xf000000 }, COMPARE ": not so in the saved state" },
 		{ { "set.frac", 6 }, NULL },

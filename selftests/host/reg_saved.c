@@ -244,6 +244,33 @@ static void test_foreign(void **state)
 	}
 }
 
+/* A table's rules must be the same, but not where they stand in their file. */
+static void test_rules(void **state)
+{
+	struct iofilter_table *from, *to;
+	size_t i, size;
+	void *data;
+
+	(void)state;
+	for (i = 0; strcmp(names[i], "table"); i++)
+		;
+	from = fresh(i);
+	from->nr_rules = 2;
+	from->rules[1] = (struct table_rule){ .addr = 0x300, .count = 1, .clear = 4, .line = 7 };
+	assert_int_equal(saved_make(devices[i].d, from, &data, &size), 0);
+	to = fresh(i);
+	to->nr_rules = 2;
+	to->rules[1] = from->rules[1];
+	to->rules[1].line = 9;
+	assert_int_equal(saved_apply(devices[i].d, to, data, size, 0), 0);
+	assert_int_equal(to->rules[1].line, 9);
+	to->rules[1].effects = 1;
+	assert_int_equal(saved_apply(devices[i].d, to, data, size, 0), -EINVAL);
+	free(from);
+	free(to);
+	free(data);
+}
+
 /* --- files of older versions --- */
 
 static void *read_file(const char *name, size_t *size)
@@ -305,6 +332,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_restore),
 		cmocka_unit_test(test_damaged),
 		cmocka_unit_test(test_foreign),
+		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_old),
 	};
 
