@@ -31,7 +31,7 @@ char LICENSE[] SEC("license") = "GPL";
 			.bracket = IOFILTER_BRACKET_NS,      \
 			.absence = IOFILTER_ABSENCE_NS,      \
 			.expiry = IOFILTER_EXPIRY_NS,        \
-			.calibrating = IOFILTER_CALIBRATION, \
+			.calibrating = PIT_CALIBRATION,      \
 		},                                           \
 	}
 

@@ -4,7 +4,7 @@
  * states are those that the programs begin with. The saved form has a test of its own (reg_saved.c).
  */
 #include <iofilter/ide.h>
-#include <iofilter/pit.h>
+#include <iofilter/pit_access.h>
 #include <iofilter/speaker.h>
 #include "reg_members.h"
 #include "reg_state.h"
@@ -147,6 +147,19 @@ static void *fresh_of(const char *name, const struct device **d)
 	return fresh(i);
 }
 
+/* The programs' initial values are those of the tests on the host. */
+static void test_initial(void **state)
+{
+	const struct device *d;
+	struct iofilter_pit want = {}, *p;
+
+	(void)state;
+	pit_init(&want);
+	p = fresh_of("pit", &d);
+	assert_memory_equal(p->channels, want.channels, sizeof(want.channels));
+	free(p);
+}
+
 static int set_one(const struct device *d, void *s, const char *name, const void *val)
 {
 	__u64 id;
@@ -281,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_names_all),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_set),
+		cmocka_unit_test(test_initial),
 		cmocka_unit_test(test_buffer),
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_changed),
