@@ -96,7 +96,7 @@ static inline int table_access(struct iofilter_table *t, struct kvm_iofilter_req
 	}
 	missed = table_flags(t, port, req->len, op);
 	if (table_lock(t)) {
-		table_miss(t, missed | TABLE_MISSED_PREDICT);
+		table_miss(t, missed | TABLE_MISSED_PREDICT | (table_away(t, req) ? TABLE_MISSED_WRITE : 0));
 		table_count(t, IOFILTER_PUNT_BUSY);
 		return 0;
 	}

@@ -93,7 +93,8 @@ static const struct scheme schemes[] = {
 	  "w 100 1 1 taken; r 100 1 1; x2 w 100 1 2 punt; done; r 100 1 punt" },
 	{ "unknown after an absence, not after a short one",
 	  "ports p 0x100-0x103\nbit b\nslot s\nwrite p+0 b take s set b\nread p+0 b answer s\nread p+1 b if b answer 1\n",
-	  "w 100 1 7 taken; brief r 100 1 7; away r 100 1 punt; r 101 1 punt; w 100 1 8 taken; r 100 1 8; r 101 1 1" },
+	  "w 100 1 7 taken; brief r 100 1 7; away r 100 1 punt; r 101 1 punt; w 100 1 8 taken; r 100 1 8; r 101 1 1;"
+	  "brief held r 100 1 punt; r 100 1 8; away held r 100 1 punt; r 100 1 punt" },
 	{ "unknown after a lost answer",
 	  "ports p 0x100-0x103\nbit b\nslot s\nwrite p+0 b take s set b\nread p+0 b answer s\nread p+1 b if b answer 1\n",
 	  "w 100 1 7 taken; lost; r 100 1 punt; r 101 1 punt; w 100 1 8 taken; r 100 1 8" },

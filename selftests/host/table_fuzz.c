@@ -31,6 +31,7 @@ static struct event random_event(void)
 	switch (gen_one_of(60)) {
 	case 0:
 		e.kind = CONTENDED;
+		e.away = gen_one_of(4) ? 0 : gen_one_of(200000);
 		break;
 	case 1:
 		e.spurious = true;

@@ -223,6 +223,13 @@ static void ref_unfollowed(struct ref *r, const struct ref_derived *d, const str
 		ref_forget_reads(r, d);
 }
 
+/* Its vCPU was gone for so long that the VM may have been reset. */
+static void ref_gone(struct ref *r, const struct ref_derived *d, const struct ref_access *a)
+{
+	if (a->away && a->away_ns >= r->absence && !r->owned)
+		ref_forget_writes(r, d);
+}
+
 /* --- what a rule does --- */
 
 static uint64_t ref_low(uint64_t v, int bytes)
@@ -455,8 +462,7 @@ static bool ref_access(struct ref *r, const struct ref_derived *d, const struct 
 	int i, holds;
 
 	ref_string_over(r, a->vcpu);
-	if (a->away && a->away_ns >= r->absence && !r->owned)
-		ref_forget_writes(r, d);
+	ref_gone(r, d, a);
 	ref_expect_over(r);
 	if (!a->busy && r->nr_expects) {
 		if (ref_predicted(r, a, answer)) {
@@ -521,6 +527,7 @@ static inline void ref_answer_lost(struct ref *r, const struct ref_derived *d)
 /* An access that met the lock held: it went to the VMM. */
 static inline void ref_contended(struct ref *r, const struct ref_derived *d, const struct ref_access *a)
 {
+	ref_gone(r, d, a);
 	ref_unfollowed(r, d, a);
 }
 
