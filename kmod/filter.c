@@ -306,9 +306,6 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 		mutex_unlock(&iofilter_mutex);
 		return;
 	}
-	spin_lock(&iofilter_list_lock);
-	list_del(&f->node);
-	spin_unlock(&iofilter_list_lock);
 	mutex_unlock(&iofilter_mutex);
 
 	kvm = iofilter_get_kvm(f);
@@ -329,6 +326,12 @@ void iofilter_unreg(void *kdata, struct bpf_link *link)
 		/* The destructors signal it, not the death work: that may be waiting for the update_mutex we hold. */
 		wait_for_completion(&f->off_bus);
 	}
+	/* As long as it answers, whoever attaches is told that it is there, and it is told that the VM's clock has moved. */
+	mutex_lock(&iofilter_mutex);
+	spin_lock(&iofilter_list_lock);
+	list_del(&f->node);
+	spin_unlock(&iofilter_list_lock);
+	mutex_unlock(&iofilter_mutex);
 	spin_lock(&f->lock);
 	f->link = NULL;
 	spin_unlock(&f->lock);
