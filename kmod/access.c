@@ -89,8 +89,11 @@ static noinline const struct kvm_iofilter_ops *access_string(struct iofilter_vcp
 	s->req.count = string_count(s->vcpu, s->req.len);
 	if (s->req.count != 1)
 		s->req.flags |= KVM_IOFILTER_REQ_STRING;
-	/* KVM reads on behind the element before: the same instruction. */
-	if (op == OP_READ && s->string_ops && val == s->string_next) {
+	/*
+	 * KVM reads on behind the element before, in the same exit: the same instruction. Where a guest with protected state has its buffer is
+	 * its own choice, and it may begin another string there, after an update has freed the ops.
+	 */
+	if (op == OP_READ && s->string_ops && val == s->string_next && s->vcpu->stat.exits == s->string_exits) {
 		s->req.flags |= KVM_IOFILTER_REQ_MORE;
 		return s->string_ops;
 	}
@@ -186,6 +189,7 @@ static __always_inline int access(struct kvm_vcpu *vcpu, struct kvm_io_device *d
 		if (handled && op == OP_READ && req->flags & KVM_IOFILTER_REQ_STRING) {
 			s->string_ops = ops;
 			s->string_next = val + len;
+			s->string_exits = vcpu->stat.exits;
 		}
 		req->flags = 0;
 		req->away = 0;

@@ -61,6 +61,7 @@ struct iofilter_vcpu_slot {
 	/* A string instruction goes on with the ops that answered its first element. */
 	const void *string_next;
 	const struct kvm_iofilter_ops *string_ops;
+	u64 string_exits; /* vcpu->stat.exits then */
 
 	/* By op and range. Only this vCPU's thread counts. */
 	u64 handled[2][KVM_IOFILTER_MAX_RANGES];
