@@ -88,6 +88,9 @@ struct iofilter_vcpu_slot *iofilter_slot_grow(struct iofilter *f, struct kvm_vcp
 	if (vcpu->vcpu_idx < f->nr_slots)
 		s = slot_new(f, vcpu);
 	if (s) {
+		/* A snapshot may have been loaded since the attach, while it did not read: its first access comes from an absence. */
+		s->returns--;
+		s->req.now = 0;
 		WRITE_ONCE(f->slots[vcpu->vcpu_idx], s);
 		return s;
 	}
@@ -209,10 +212,12 @@ static enum settled classify(struct kvm_vcpu *vcpu, const struct iofilter_mark *
 			return m->write ? LOST : FLIGHT;
 		if (IOFILTER_CLAUSE(EXITS) && READ_ONCE(vcpu->stat.exits) != m->exits)
 			return LOST;
-		return READ_ONCE(vcpu->mode) != IN_GUEST_MODE && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
+		/* A write is waited for however long it takes: who took it for done would learn what was there before it. */
+		return READ_ONCE(vcpu->mode) != IN_GUEST_MODE && (m->write || now - m->t0 < FLIGHT_MAX_NS) ? FLIGHT : LOST;
 	}
+	/* One that was just leaving when it was marked has not been counted then. */
 	if (m->opaque)
-		return returns == 0 && in_vmm(vcpu) && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
+		return returns <= 1 && in_vmm(vcpu) && now - m->t0 < FLIGHT_MAX_NS ? FLIGHT : LOST;
 	if (IOFILTER_CLAUSE(ONE_RETURN) && returns != 1)
 		return LOST;
 
