@@ -328,6 +328,21 @@ static __always_inline void hpet_sample_answer(struct iofilter_hpet *h, const st
 		hpet_learn_reg(h, s, reg + 1, s->val >> 32);
 }
 
+/*
+ * A comparator was written. A guest that looks at the counter then wants to know whether that came in time (Linux,
+ * hpet_clkevt_set_next_event()): it must not be shown a moment before the VMM has compared them.
+ */
+static __always_inline void hpet_sample_timer(struct iofilter_hpet *h, const struct kvm_iofilter_sample *s)
+{
+	struct iofilter_clock *clk = &h->counter.clock;
+
+	/* Who has the clock at this moment has it wait for a newer answer, too. */
+	if (s->addr + s->len <= h->base + HPET_TIMERS || __sync_val_compare_and_swap(&clk->writer, 0, 1))
+		return;
+	iofilter_clock_wait(clk, s->t1);
+	__sync_lock_test_and_set(&clk->writer, 0);
+}
+
 static __always_inline void hpet_sample_any(struct iofilter_hpet *h, struct kvm_iofilter_sample *s)
 {
 	struct iofilter_clock *clk = &h->counter.clock;
@@ -335,8 +350,10 @@ static __always_inline void hpet_sample_any(struct iofilter_hpet *h, struct kvm_
 	__u32 proof;
 
 	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE) {
-		if (s->len && !hpet_matters(s->addr - h->base, s->len))
+		if (s->len && !hpet_matters(s->addr - h->base, s->len)) {
+			hpet_sample_timer(h, s);
 			return;
+		}
 		/* Whether or not the clock can be had at this moment. One that the VMM owns is the VMM's to change. */
 		h->changed_at = s->t1;
 		hpet_forget(h);

@@ -163,15 +163,21 @@ static inline void iofilter_clock_vanish(struct iofilter_clock *clk, __u64 now)
 		iofilter_clock_blow(clk, IOFILTER_FUSE_VANISHED);
 }
 
-/* An answer was consumed that cannot be compared: a newer one must be seen before the filter answers again. */
-static inline void iofilter_clock_lost(struct iofilter_clock *clk, __u64 now)
+/* An answer of the VMM after @now must be seen before the filter answers again. */
+static inline void iofilter_clock_wait(struct iofilter_clock *clk, __u64 now)
 {
 	if (clk->mode >= IOFILTER_CLOCK_OWNED)
 		return;
 	iofilter_store(clk->ready, 0);
 	if (IOFILTER_CLAUSE(NEED))
 		clk->need = iofilter_max(clk->need, now);
-	clk->lost++;
+}
+
+/* An answer was consumed that cannot be compared. */
+static inline void iofilter_clock_lost(struct iofilter_clock *clk, __u64 now)
+{
+	iofilter_clock_wait(clk, now);
+	clk->lost += clk->mode < IOFILTER_CLOCK_OWNED;
 }
 
 /*
