@@ -7,7 +7,8 @@
  * process, and handles no signal. All times are in ns unless a name says otherwise. What is malloc()ed for the caller he free()s;
  * an array of nothing may be NULL.
  *
- * Every function but those about the library itself may also return ENOMEM; and EPERM or EACCES where a capability is missing.
+ * Every function but those about the library itself may also return ENOMEM, or EMFILE where it opens something; and EPERM or EACCES where a
+ * capability is missing. A pid is above 0 (EINVAL): to iofilter_list() alone 0 is any VM.
  *
  * Threads. Any function may be called from any thread, and:
  * - Those that take a pid or nothing (iofilter_vms, _vm_get, _attach, _list, _detach, _update, _clock_set, _table_get, _table_replace, _open, _save_vm,

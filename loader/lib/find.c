@@ -196,5 +196,9 @@ static int match(const struct found *f, void *arg)
 
 int find_one(pid_t pid, const char *device, struct found *f)
 {
+	int err = pid_check(pid);
+
+	if (err)
+		return err;
 	return find_each(pid, match, &(struct one){ device, f });
 }

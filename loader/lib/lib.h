@@ -36,7 +36,9 @@ void log_begin(void);
 void log_end(void);
 const char *log_refused(void);
 
-/* vm.c: a copy of the VM's descriptor in our own table. @want_fd: its number in the VMM; 0: the VMM has only one. */
+/* vm.c: one that a process can have? 0 would mean any VM to find_each(). Return: 0 or -EINVAL. */
+int pid_check(pid_t pid);
+/* A copy of the VM's descriptor in our own table. @want_fd: its number in the VMM; 0: the VMM has only one. */
 int vm_open(pid_t pid, int want_fd);
 
 /* hurry.c: this thread is not killed in between, nor preempted if it may say so. No longer than until a lock is let go. */
@@ -183,7 +185,7 @@ struct iofilter_head *head_map(int state_fd, int prot);
 void head_unmap(struct iofilter_head *head);
 /* For each filter attached to @pid (0: any). @fn returns non-zero to stop; that is returned. */
 int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg);
-/* Return: 1 and *@f (to be released), or 0 if it is not attached. */
+/* Return: 1 and *@f (to be released), 0 if it is not attached, or -errno. A @pid of 0 is none. */
 int find_one(pid_t pid, const char *device, struct found *f);
 /* Say that it returned 0. Return: -ENOENT. */
 int find_none(pid_t pid, const char *device);

@@ -121,10 +121,10 @@ static int add_found(const struct found *f, void *arg)
 
 static int choose(pid_t pid, const char *const *devices, struct names *names)
 {
-	int err = 0;
+	int err = pid_check(pid);
 
 	names->n = 0;
-	if (!devices)
+	if (!err && !devices)
 		err = find_each(pid, add_found, names);
 	for (; !err && devices && *devices; devices++)
 		err = add_name(names, *devices);

@@ -180,11 +180,19 @@ static int vm_fail(pid_t pid, int err)
 	}
 }
 
+int pid_check(pid_t pid)
+{
+	return pid > 0 ? 0 : lib_fail(-EINVAL, "%d is no pid: one is above 0", pid);
+}
+
 int iofilter_vm_get(pid_t pid, struct iofilter_vm *vm)
 {
 	struct fds fds;
-	int err = vm_get(pid, vm, &fds);
+	int err = pid_check(pid);
 
+	if (err)
+		return err;
+	err = vm_get(pid, vm, &fds);
 	return err ? vm_fail(pid, err) : 0;
 }
 
@@ -199,11 +207,11 @@ static bool is_vm(pid_t pid, int fd)
 int vm_open(pid_t pid, int want_fd)
 {
 	struct iofilter_vm vm;
-	int err, fd, pidfd;
+	int err = pid_check(pid), fd, pidfd;
 	struct fds fds;
 
-	if (pid <= 0)
-		return lib_fail(-EINVAL, "%d is no pid", pid);
+	if (err)
+		return err;
 	/* A VMM itself: no right is needed for what it has. */
 	if (pid == getpid() && want_fd > 0 && is_vm(pid, want_fd)) {
 		fd = fcntl(want_fd, F_DUPFD_CLOEXEC, 0);
