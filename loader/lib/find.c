@@ -10,45 +10,63 @@
 #include <unistd.h>
 #include "lib.h"
 
-static bool module_btf(__u32 btf_id)
+/*
+ * What an id stands for, as a descriptor. A filter that cannot be looked at, for lack of descriptors or memory, must not pass for one that is not
+ * there. Return: it; -ENOENT: it went meanwhile, or (a link) is not made yet; or -errno with a reason.
+ */
+static int by_id(int fd, const char *what, __u32 id)
+{
+	int err = fd < 0 ? errno : 0;
+
+	if (!err)
+		return fd;
+	if (err == ENOENT || err == EAGAIN)
+		return -ENOENT;
+	return lib_fail(-err, "looking at BPF %s %u: %s", what, id, strerror(err));
+}
+
+/* Return: 1 if it is the module's, 0, or -errno. */
+static int module_btf(__u32 btf_id)
 {
 	char name[64] = "";
 	struct bpf_btf_info info = { .name = (__u64)(unsigned long)name, .name_len = sizeof(name) };
 	__u32 len = sizeof(info);
 	int fd, err;
 
-	fd = bpf_btf_get_fd_by_id(btf_id);
+	fd = by_id(bpf_btf_get_fd_by_id(btf_id), "type information", btf_id);
 	if (fd < 0)
-		return false;
+		return fd == -ENOENT ? 0 : fd;
 	err = bpf_btf_get_info_by_fd(fd, &info, &len);
 	close(fd);
 	return !err && info.kernel_btf && !strcmp(name, MODULE);
 }
 
-static bool read_ops(__u32 map_id, struct kvm_iofilter_ops *ops)
+/* Return: 1 if they are the module's, 0, or -errno. */
+static int read_ops(__u32 map_id, struct kvm_iofilter_ops *ops)
 {
 	struct bpf_map_info info = {};
 	__u32 len = sizeof(info), zero = 0;
 	struct ops_value v;
-	bool ours = false;
-	int fd;
+	int fd, ours = 0;
 
-	fd = bpf_map_get_fd_by_id(map_id);
+	fd = by_id(bpf_map_get_fd_by_id(map_id), "map", map_id);
 	if (fd < 0)
-		return false;
-	if (!bpf_map_get_info_by_fd(fd, &info, &len) && info.type == BPF_MAP_TYPE_STRUCT_OPS &&
-	    info.value_size == sizeof(v) && module_btf(info.btf_vmlinux_id) && !bpf_map_lookup_elem(fd, &zero, &v)) {
+		return fd == -ENOENT ? 0 : fd;
+	if (!bpf_map_get_info_by_fd(fd, &info, &len) && info.type == BPF_MAP_TYPE_STRUCT_OPS && info.value_size == sizeof(v))
+		ours = module_btf(info.btf_vmlinux_id);
+	if (ours > 0 && bpf_map_lookup_elem(fd, &zero, &v))
+		ours = 0;
+	close(fd);
+	if (ours > 0) {
 		*ops = v.ops;
 		ops->name[sizeof(ops->name) - 1] = '\0';
 		if (ops->nr_ranges > KVM_IOFILTER_MAX_RANGES)
 			ops->nr_ranges = KVM_IOFILTER_MAX_RANGES;
-		ours = true;
 	}
-	close(fd);
 	return ours;
 }
 
-/* Return: the program's state map, or -1. */
+/* Return: the program's state map, -ENOENT: it has none, or -errno. */
 static int prog_state(__u32 prog_id)
 {
 	__u32 ids[64], i, len = sizeof(struct bpf_prog_info);
@@ -56,16 +74,18 @@ static int prog_state(__u32 prog_id)
 	struct bpf_map_info map;
 	int prog, fd;
 
-	prog = bpf_prog_get_fd_by_id(prog_id);
+	prog = by_id(bpf_prog_get_fd_by_id(prog_id), "program", prog_id);
 	if (prog < 0)
-		return -1;
+		return prog;
 	if (bpf_prog_get_info_by_fd(prog, &info, &len))
 		info.nr_map_ids = 0;
 	close(prog);
 	for (i = 0; i < info.nr_map_ids && i < 64; i++) {
-		fd = bpf_map_get_fd_by_id(ids[i]);
-		if (fd < 0)
+		fd = by_id(bpf_map_get_fd_by_id(ids[i]), "map", ids[i]);
+		if (fd == -ENOENT)
 			continue;
+		if (fd < 0)
+			return fd;
 		len = sizeof(map);
 		memset(&map, 0, len);
 		if (!bpf_map_get_info_by_fd(fd, &map, &len) && !strcmp(map.name, IOFILTER_STATE_MAP) &&
@@ -73,16 +93,16 @@ static int prog_state(__u32 prog_id)
 			return fd;
 		close(fd);
 	}
-	return -1;
+	return -ENOENT;
 }
 
 static int ops_state(const struct kvm_iofilter_ops *ops)
 {
 	struct kvm_iofilter_ops copy = *ops;
-	int i, fd = -1;
+	int i, fd = -ENOENT;
 	void *id;
 
-	for (i = 0; i < NR_OPS && fd < 0; i++) {
+	for (i = 0; i < NR_OPS && fd == -ENOENT; i++) {
 		id = *ops_prog(&copy, i);
 		if (id)
 			fd = prog_state((unsigned long)id);
@@ -142,10 +162,25 @@ void find_release(struct found *f)
 	f->link_fd = f->state_fd = -1;
 }
 
+/* The filter whose link is @f->link_fd. Return: 1 and all of *@f, 0: the link is none of a filter's, or -errno. */
+static int found_fill(struct found *f, const struct stats_row *rows, int n)
+{
+	int map_id = link_map_id(f->link_fd, NULL), ours;
+
+	ours = map_id > 0 ? read_ops(map_id, &f->ops) : 0;
+	if (ours <= 0)
+		return ours;
+	f->state_fd = ops_state(&f->ops);
+	if (f->state_fd < 0 && f->state_fd != -ENOENT)
+		return f->state_fd;
+	f->pid = state_pid(f->state_fd) ?: stats_pid(rows, n, f->link_id);
+	return 1;
+}
+
 int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg)
 {
 	struct stats_row *rows = NULL;
-	int map_id, err = 0, n;
+	int err = 0, n, ours;
 	struct found f;
 	__u32 id = 0;
 
@@ -160,16 +195,12 @@ int find_each(pid_t pid, int (*fn)(const struct found *f, void *arg), void *arg)
 			break;
 		}
 		f = (struct found){ .link_id = id, .state_fd = -1 };
-		f.link_fd = bpf_link_get_fd_by_id(id);
-		if (f.link_fd < 0)
-			continue;
-		map_id = link_map_id(f.link_fd, NULL);
-		if (map_id > 0 && read_ops(map_id, &f.ops)) {
-			f.state_fd = ops_state(&f.ops);
-			f.pid = state_pid(f.state_fd) ?: stats_pid(rows, n, id);
-			if (!pid || f.pid == pid)
-				err = fn(&f, arg);
-		}
+		f.link_fd = by_id(bpf_link_get_fd_by_id(id), "link", id);
+		ours = f.link_fd >= 0 ? found_fill(&f, rows, n) : f.link_fd == -ENOENT ? 0 : f.link_fd;
+		if (ours < 0)
+			err = ours;
+		else if (ours && (!pid || f.pid == pid))
+			err = fn(&f, arg);
 		find_release(&f);
 	}
 	free(rows);
@@ -184,14 +215,19 @@ struct one {
 static int match(const struct found *f, void *arg)
 {
 	struct one *one = arg;
+	int err;
 
 	if (strcmp(f->ops.name, one->device))
 		return 0;
 	*one->f = *f;
 	/* A child that another thread starts must not hold the filter. */
 	one->f->link_fd = fcntl(f->link_fd, F_DUPFD_CLOEXEC, 0);
-	one->f->state_fd = f->state_fd < 0 ? -1 : fcntl(f->state_fd, F_DUPFD_CLOEXEC, 0);
-	return 1;
+	one->f->state_fd = f->state_fd < 0 || one->f->link_fd < 0 ? -1 : fcntl(f->state_fd, F_DUPFD_CLOEXEC, 0);
+	if (one->f->link_fd >= 0 && (f->state_fd < 0 || one->f->state_fd >= 0))
+		return 1;
+	err = lib_fail(-errno, "holding %s of VM %d: %s", one->device, f->pid, strerror(errno));
+	find_release(one->f);
+	return err;
 }
 
 int find_one(pid_t pid, const char *device, struct found *f)

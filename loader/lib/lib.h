@@ -177,7 +177,7 @@ struct found {
 	__u32 link_id;
 	pid_t pid;
 	struct kvm_iofilter_ops ops;
-	int state_fd; /* -1: the programs have no state of our kind */
+	int state_fd; /* below 0: the programs have no state of our kind */
 };
 
 /* The head of a state map. NULL: there is none, or its layout is not known. @prot: as mmap()'s. */
