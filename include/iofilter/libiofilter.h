@@ -65,7 +65,7 @@ void iofilter_set_log(int (*print)(const char *fmt, va_list ap));
 struct iofilter_vm {
 	pid_t pid; /* of the process, in the caller's pid namespace */
 	unsigned int vcpus; /* of all its VMs */
-	char name[64]; /* QEMU's -name, else the process's; cut off if it is longer */
+	char name[64]; /* QEMU's -name, else the process's; cut off if it is longer. UTF-8; '?' for what is none, and for control characters */
 };
 
 /*

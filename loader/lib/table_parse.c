@@ -130,12 +130,16 @@ static bool value(struct table_file *f, const char **word, size_t *len)
 static void parse_table(struct table_file *f)
 {
 	const char *word;
-	size_t len;
+	size_t len, i;
 
 	if (!table_word(f, &word, &len))
 		table_error(f, f->line, word, "the name of the table is missing");
 	if (f->named)
 		table_error(f, f->line, word, "the table has a name already");
+	/* No rule names it: so "16550" and "ide-poll" will do. But what prints it takes it for UTF-8. */
+	for (i = 0; i < len; i++)
+		if (!name_char(word[i], false) && word[i] != '-')
+			table_error(f, f->line, word, "'%.*s' is no name of a table: letters, digits, _ and -", (int)len, word);
 	if (len >= sizeof(f->t->text.name))
 		table_error(f, f->line, word, "the table's name is longer than %zu letters", sizeof(f->t->text.name) - 1);
 	memcpy(f->t->text.name, word, len);

@@ -82,6 +82,47 @@ static ssize_t read_proc(pid_t pid, const char *file, char *buf, size_t size)
 	return n;
 }
 
+/* Return: how many bytes the UTF-8 sequence at @s has, 0: it is none, or is cut off. */
+static size_t utf8_len(const unsigned char *s)
+{
+	static const struct {
+		unsigned char mask, is;
+		unsigned int min;
+	} rows[] = { { 0x80, 0x00, 0 }, { 0xe0, 0xc0, 0x80 }, { 0xf0, 0xe0, 0x800 }, { 0xf8, 0xf0, 0x10000 } };
+	size_t n, i;
+	unsigned int c;
+
+	for (n = 0; n < 4 && (s[0] & rows[n].mask) != rows[n].is; n++)
+		;
+	if (n == 4)
+		return 0;
+	c = s[0] & ~rows[n].mask;
+	for (i = 1; i <= n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	return c < rows[n].min || c > 0x10ffff || (c >= 0xd800 && c < 0xe000) ? 0 : n + 1;
+}
+
+/* A process names itself as it likes: what is no character, is cut off, or controls a terminal becomes a '?'. */
+static void make_printable(char *name)
+{
+	unsigned char *from = (unsigned char *)name, *to = from;
+	bool bad = false;
+	size_t n;
+
+	for (; *from; from += n ?: 1) {
+		n = utf8_len(from);
+		if (!n ? !bad : *from < ' ' || *from == 0x7f || (*from == 0xc2 && from[1] < 0xa0))
+			*to++ = '?';
+		else
+			to = (unsigned char *)memmove(to, from, n) + n;
+		bad = !n;
+	}
+	*to = '\0';
+}
+
 /* QEMU: -name NAME, -name guest=NAME,debug-threads=on. */
 static void vm_name(pid_t pid, char *name, size_t size)
 {
@@ -104,6 +145,7 @@ static void vm_name(pid_t pid, char *name, size_t size)
 	free(buf);
 	if (!name[0] && read_proc(pid, "comm", name, size) > 0)
 		name[strcspn(name, "\n")] = '\0';
+	make_printable(name);
 }
 
 static int vm_get(pid_t pid, struct iofilter_vm *vm, struct fds *fds)
