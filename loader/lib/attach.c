@@ -42,6 +42,22 @@ static int link_fail(int err, const char *device, pid_t pid)
 #define OPTS_MIN (offsetof(struct iofilter_opts, eventfds) + sizeof(int[KVM_IOFILTER_EVENTFDS]))
 #define OPTS_MAX 4096
 
+/* Beyond this the options are a slip of the unit. */
+#define TIME_MAX IOFILTER_NSEC_PER_SEC
+
+static int times_check(const struct iofilter_opts *o)
+{
+	if (!o->bracket && !o->absence && !o->expiry)
+		return 0;
+	if (!o->bracket || !o->absence || !o->expiry)
+		return lib_fail(-EINVAL, "bracket, absence and expiry are given together or not at all");
+	if (o->bracket > TIME_MAX || o->absence > TIME_MAX || o->expiry > TIME_MAX)
+		return lib_fail(-EINVAL, "bracket, absence and expiry may each be at most one second");
+	if (o->expiry < o->bracket)
+		return lib_fail(-EINVAL, "the expiry may not be shorter than the bracket");
+	return 0;
+}
+
 /*
  * The caller's options may be those of an older header, or of a newer one if it does not use what that has more. In @to they have this
  * library's size. Return: @to.
@@ -65,6 +81,9 @@ static const struct iofilter_opts *check_opts(struct iofilter_opts *to, const st
 	to->size = sizeof(*to);
 	if (to->obj && to->pinned)
 		*err = lib_fail(-EINVAL, "programs come from an object file or from pins, not from both");
+	/* Here, not in each device: one that has no use for times takes none that are wrong, and says so before anything is drained. */
+	if (!*err)
+		*err = times_check(to);
 	return to;
 }
 
@@ -303,6 +322,12 @@ static int swap(struct object *o, const struct found *f, const char *device, con
 	return err;
 }
 
+/* What is asked for is written when a state is new: with the old one it would be left out, and nobody told. */
+static bool wants_new_state(const struct iofilter_opts *o)
+{
+	return o->reset || o->width || o->bracket || o->rules;
+}
+
 int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts)
 {
 	struct iofilter_info old = {};
@@ -316,19 +341,23 @@ int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *o
 		return err;
 	if (opts->addr)
 		return lib_fail(-EINVAL, "an update cannot move a device: detach it and attach it anew");
+	if (opts->map)
+		return lib_fail(-EINVAL, "an update does not change what a map shows: iofilter_map_set() does");
+	if (opts->rules && device_find(device) != device_find("table"))
+		return lib_fail(-EINVAL, "rules are for a table, and %s is none", device);
 	err = find_one(pid, device, &f);
 	if (err <= 0)
 		return err ?: find_none(pid, device);
 	copy = *opts;
 	if (f.state_fd >= 0)
 		info_from_state(&old, f.state_fd);
-	if (!copy.width)
-		copy.width = old.width;
-	kept = object_open(&o, device, &copy, opts->reset || opts->width || opts->bracket ? -1 : f.state_fd);
+	kept = object_open(&o, device, &copy, wants_new_state(opts) ? -1 : f.state_fd);
 	if (kept < 0) {
 		find_release(&f);
 		return kept;
 	}
+	if (o.device && !copy.width)
+		copy.width = old.width;
 	/* Of a device whose filters each have a name of their own. */
 	if (o.device && o.device == device_find(device))
 		memcpy(o.ops.name, f.ops.name, sizeof(o.ops.name));

@@ -23,29 +23,10 @@
 #include <speaker.skel.h>
 #include <table.skel.h>
 
-/* Beyond this the options are a slip of the unit. */
-#define TIME_MAX IOFILTER_NSEC_PER_SEC
-
-int times_check(const struct iofilter_opts *o)
-{
-	if (!o->bracket && !o->absence && !o->expiry)
-		return 0;
-	if (!o->bracket || !o->absence || !o->expiry)
-		return lib_fail(-EINVAL, "bracket, absence and expiry are given together or not at all");
-	if (o->bracket > TIME_MAX || o->absence > TIME_MAX || o->expiry > TIME_MAX)
-		return lib_fail(-EINVAL, "bracket, absence and expiry may each be at most one second");
-	if (o->expiry < o->bracket)
-		return lib_fail(-EINVAL, "the expiry may not be shorter than the bracket");
-	return 0;
-}
-
 static int counter_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
 {
 	struct iofilter_counter *c = state;
-	int err = times_check(o);
 
-	if (err)
-		return err;
 	if (o->addr) {
 		c->addr = o->addr;
 		ops->ranges[0].addr = o->addr;
@@ -176,11 +157,8 @@ static void hpet_describe(const void *state, struct iofilter_info *info)
 static int rtc_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o)
 {
 	struct iofilter_rtc *r = state;
-	int err = times_check(o);
 
 	(void)ops;
-	if (err)
-		return err;
 	if (o->addr && o->addr != RTC_INDEX_PORT)
 		return lib_fail(-EINVAL, "port 0x%llx: an RTC is at port 0x%x, always", (unsigned long long)o->addr, RTC_INDEX_PORT);
 	if (o->width)

@@ -8,17 +8,14 @@ int ide_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilt
 	struct iofilter_ide *ide = state;
 	/* An update says where its first range begins. */
 	__u64 base = o->addr == ops->ranges[0].addr ? 0 : o->addr;
-	int err = times_check(o);
 
-	if (err)
-		return err;
 	if (base == IDE_SECONDARY - (IDE_PRIMARY - ops->ranges[0].addr))
 		base = IDE_SECONDARY;
 	if (base && base != IDE_PRIMARY && base != IDE_SECONDARY)
 		return lib_fail(-EINVAL, "port 0x%llx: an IDE channel is at 0x%x (the primary) or 0x%x", (unsigned long long)o->addr,
 				IDE_PRIMARY, IDE_SECONDARY);
-	if (o->width)
-		return lib_fail(-EINVAL, "an IDE channel has no width");
+	if (o->width && o->width != 8)
+		return lib_fail(-EINVAL, "an IDE channel's registers are 8 bits wide, not %u", o->width);
 	if (base == IDE_SECONDARY) {
 		for (__u32 i = 0; i < ops->nr_ranges; i++)
 			ops->ranges[i].addr -= IDE_PRIMARY - IDE_SECONDARY;

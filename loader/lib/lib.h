@@ -90,7 +90,6 @@ int device_unknown(const char *name);
 /* table.c */
 int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
 void table_describe(const void *state, struct iofilter_info *info);
-int times_check(const struct iofilter_opts *o);
 void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info);
 /* A device's counters; what was answered it counts elsewhere. */
 void verdicts_describe(const __u64 *verdicts, __u64 answered, struct iofilter_info *info);
