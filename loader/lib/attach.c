@@ -231,7 +231,8 @@ int iofilter_pin(struct iofilter *f)
 {
 	int err = pin_create(f->pid, f->o.ops.name, f->link_fd, f->o.state_fd);
 
-	f->pinned = !err;
+	/* One that is refused leaves those of an earlier call. */
+	f->pinned |= !err;
 	return err;
 }
 

@@ -166,8 +166,9 @@ static int add_part(pid_t pid, const char *name, char **data, size_t *size)
 	return 0;
 }
 
-int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *size)
+int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *out_size)
 {
+	size_t size = sizeof(struct saved_head);
 	struct names names;
 	char *data = NULL;
 	int i, err;
@@ -175,18 +176,18 @@ int iofilter_save_vm(pid_t pid, const char *const *devices, void **out, size_t *
 	err = choose(pid, devices, &names);
 	if (err)
 		return err;
-	*size = sizeof(struct saved_head);
-	data = calloc(1, *size);
+	data = calloc(1, size);
 	if (!data)
 		return lib_fail(-ENOMEM, "out of memory");
 	for (i = 0; !err && i < names.n; i++)
-		err = add_part(pid, names.name[i], &data, size);
+		err = add_part(pid, names.name[i], &data, &size);
 	if (err) {
 		free(data);
 		return err;
 	}
-	saved_seal(data, &(struct saved_head){ .magic = VM_MAGIC, .version = VM_VERSION, .count = names.n, .size = *size });
+	saved_seal(data, &(struct saved_head){ .magic = VM_MAGIC, .version = VM_VERSION, .count = names.n, .size = size });
 	*out = data;
+	*out_size = size;
 	return names.n;
 }
 

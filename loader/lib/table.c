@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include "lib.h"
 #include "table.h"
@@ -178,28 +177,26 @@ int iofilter_table_replace(pid_t pid, const struct iofilter_rules *rules, unsign
 
 int iofilter_table_get(pid_t pid, struct iofilter_table **copy)
 {
-	struct iofilter_table *t;
-	struct found f;
-	void *state;
+	struct iofilter_table *t = NULL;
+	struct iofilter *f;
 	int err;
 
-	err = find_one(pid, "table", &f);
-	if (err <= 0)
-		return err ?: not_loaded(pid);
-	t = malloc(sizeof(*t));
-	state = f.state_fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(*t), PROT_READ, MAP_SHARED, f.state_fd, 0);
-	find_release(&f);
-	if (!t || state == MAP_FAILED) {
+	err = iofilter_open(pid, "table", &f);
+	if (err)
+		return err == -ENOENT ? not_loaded(pid) : err;
+	/* Of this name, but by programs of somebody's own. */
+	if (!f->o.device || strcmp(f->o.device->name, "table"))
+		err = lib_fail(-EPROTO, "the table of VM %d has no state that is known here", pid);
+	else if (!(t = malloc(sizeof(*t))))
+		err = lib_fail(-ENOMEM, "out of memory");
+	else
+		memcpy(t, iofilter_state(f), sizeof(*t));
+	iofilter_close(f);
+	if (!err && (t->nr_rules > TABLE_RULES || t->nr_bits > TABLE_BITS || t->nr_slots > TABLE_SLOTS || t->nr_buffers > TABLE_BUFFERS))
+		err = lib_fail(-EPROTO, "the table of VM %d has more rules, bits, slots or buffers than there is room for", pid);
+	if (err)
 		free(t);
-		return lib_fail(-ENOMEM, "the state of the table cannot be mapped");
-	}
-	memcpy(t, state, sizeof(*t));
-	munmap(state, sizeof(*t));
-	if (t->head.magic != IOFILTER_STATE_MAGIC || t->head.version != IOFILTER_TABLE_VERSION || t->head.size != sizeof(*t) ||
-	    t->nr_rules > TABLE_RULES || t->nr_bits > TABLE_BITS || t->nr_slots > TABLE_SLOTS || t->nr_buffers > TABLE_BUFFERS) {
-		free(t);
-		return lib_fail(-EPROTO, "the table of VM %d was built with another layout of its state", pid);
-	}
-	*copy = t;
-	return 0;
+	else
+		*copy = t;
+	return err;
 }
