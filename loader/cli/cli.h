@@ -82,6 +82,11 @@ int refuse_msg(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Say on stderr that a detach has cut off @cut sequences; it is done all the same. */
 void warn_cut(const char *device, pid_t pid, int cut);
 
+/* Write what was printed. Return: EXIT_OK, or EXIT_REFUSED if stdout is gone. */
+int out_flush(void);
+/* For the end of the process: if what was printed could not be written, say so, and that is the exit status. */
+void out_end(void);
+
 /* Print @obj on one line per call and release it. Return: EXIT_OK, or EXIT_REFUSED if stdout is gone. */
 int json_print(struct json_object *obj);
 void json_add_u64(struct json_object *obj, const char *key, __u64 v);

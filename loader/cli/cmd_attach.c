@@ -56,7 +56,7 @@ static void event(const struct run *r, const struct iofilter *f, const char *wha
 	if (!r->args->json) {
 		printf("%s: %s VM %d (%s) at %s, link %u\n", iofilter_device(f), text, r->vm.pid, r->vm.name,
 		       range_str(&ops->ranges[0], range, sizeof(range)), iofilter_link_id(f));
-		fflush(stdout);
+		out_flush();
 		return;
 	}
 	o = json_object_new_object();
@@ -236,6 +236,11 @@ static int run(struct run *r)
 	if (r->args->pin && !r->args->daemon)
 		return EXIT_OK;
 	if (r->args->daemon) {
+		/* From here on this process's exit status is 0. */
+		if (out_flush()) {
+			stop_all(r, false);
+			return EXIT_REFUSED;
+		}
 		if (daemon(0, 0)) {
 			stop_all(r, false);
 			return refuse_msg("cannot go into the background: %s", strerror(errno));

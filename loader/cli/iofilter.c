@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* iofilter: the command line of kvm-iofilter. Each command is a file, cmd_<command>.c, and a row here. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cli.h"
 
@@ -44,6 +45,9 @@ static void help(FILE *to)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+
+	/* Not at the end of this function: argp ends the process itself after --help. */
+	atexit(out_end);
 
 	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
 		help(stdout);

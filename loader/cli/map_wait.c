@@ -22,7 +22,7 @@ int alarm_print(const struct iofilter *f, pid_t pid, __u64 alarms, bool json)
 
 	if (!json) {
 		printf("%s: alarm of VM %d: %llu\n", iofilter_device(f), pid, (unsigned long long)alarms);
-		return fflush(stdout) ? EXIT_REFUSED : EXIT_OK;
+		return out_flush();
 	}
 	o = json_object_new_object();
 	json_object_object_add(o, "event", json_object_new_string("alarm"));

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Output that several commands share. */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 #include "cli.h"
 
 int refuse_msg(const char *fmt, ...)
@@ -27,11 +30,28 @@ void warn_cut(const char *device, pid_t pid, int cut)
 		   device, cut, pid);
 }
 
+/* Why stdout has failed first: what could not be written may be gone then, and a later flush has nothing to fail with. */
+static int out_errno;
+
+int out_flush(void)
+{
+	if (fflush(stdout) && !out_errno)
+		out_errno = errno;
+	return out_errno || ferror(stdout) ? EXIT_REFUSED : EXIT_OK;
+}
+
+void out_end(void)
+{
+	if (out_flush())
+		_exit(refuse_msg("stdout: %s", strerror(out_errno ?: EIO)));
+}
+
 int json_print(struct json_object *obj)
 {
-	puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE));
+	if (puts(json_object_to_json_string_ext(obj, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE)) == EOF && !out_errno)
+		out_errno = errno;
 	json_object_put(obj);
-	return fflush(stdout) ? EXIT_REFUSED : EXIT_OK;
+	return out_flush();
 }
 
 void json_add_u64(struct json_object *obj, const char *key, __u64 v)
