@@ -40,22 +40,49 @@ static int sync_folder(int fd)
 	return fsync(fd) && errno != EINVAL ? -1 : 0;
 }
 
-/* The file is the old one or, whole, the new one; also after a power failure, once it is said to be written. */
-static int write_file(const char *file, const void *data, size_t size)
+/*
+ * What a file of this name replaces: a file, where a link to one leads. A device or a folder is not to become one, and a link to nothing does
+ * not say what was meant. Return: its name, malloc()ed, or NULL: the reason is printed.
+ */
+static char *what_to_replace(const char *file)
+{
+	struct stat st;
+	char *name;
+
+	if (!stat(file, &st) && !S_ISREG(st.st_mode)) {
+		refuse_msg("%s: it is no regular file: name one, or a name that is free", file);
+		return NULL;
+	}
+	if (lstat(file, &st)) {
+		name = errno == ENOENT ? strdup(file) : NULL;
+	} else {
+		name = realpath(file, NULL);
+		if (!name && errno == ENOENT) {
+			refuse_msg("%s: a symbolic link to a file that is not there", file);
+			return NULL;
+		}
+	}
+	if (!name)
+		refuse_msg("%s: %s", file, strerror(errno));
+	return name;
+}
+
+/* The file @name is the old one or, whole, the new one; also after a power failure, once it is said to be written. @file: as the user calls it. */
+static int replace_file(const char *name, const char *file, const void *data, size_t size)
 {
 	int fd, folder, err;
 	char tmp[4096];
 
-	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", file) >= (int)sizeof(tmp))
+	if (snprintf(tmp, sizeof(tmp), "%s.XXXXXX", name) >= (int)sizeof(tmp))
 		return refuse_msg("%s: the name is too long", file);
 	/* Before anything has changed. */
-	folder = open_folder(file);
+	folder = open_folder(name);
 	if (folder < 0)
 		return refuse_msg("%s: %s", file, strerror(errno));
 	fd = mkstemp(tmp);
 	if (fd < 0) {
 		err = refuse_msg("%s: %s", file, strerror(errno));
-	} else if (write_all(fd, data, size) || rename(tmp, file)) {
+	} else if (write_all(fd, data, size) || rename(tmp, name)) {
 		err = refuse_msg("%s: %s", file, strerror(errno));
 		unlink(tmp);
 	} else if (sync_folder(folder)) {
@@ -67,6 +94,15 @@ static int write_file(const char *file, const void *data, size_t size)
 	if (fd >= 0)
 		close(fd);
 	close(folder);
+	return err;
+}
+
+static int write_file(const char *file, const void *data, size_t size)
+{
+	char *name = what_to_replace(file);
+	int err = name ? replace_file(name, file, data, size) : EXIT_REFUSED;
+
+	free(name);
 	return err;
 }
 
