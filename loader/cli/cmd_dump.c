@@ -143,7 +143,7 @@ int cmd_dump(int argc, char **argv)
 	struct args args = { .need_pid = true, .takes_devices = true };
 	struct json_object *o = NULL;
 	struct iofilter_info *infos = NULL;
-	int i, n = 0, err = 0;
+	int i, n = 0, nr, err = 0;
 
 	args_parse(&args, argc, argv, options, "--pid PID [DEVICE...]",
 		   "Every register of the attached devices, or of those that are named: what the guest has done, what the filter has learnt, its "
@@ -154,13 +154,17 @@ int cmd_dump(int argc, char **argv)
 		return refuse();
 	if (args.json)
 		o = json_object_new_object();
-	for (i = 0; !err && i < args.nr_devices; i++)
-		err = dump(&args, args.devices[i], o);
-	for (i = 0; !err && i < n; i++)
-		if (infos[i].end == IOFILTER_ATTACHED)
-			err = dump(&args, infos[i].device, o);
+	for (nr = 0; !err && nr < args.nr_devices; nr++)
+		err = dump(&args, args.devices[nr], o);
+	for (i = 0; !err && i < n; i++) {
+		/* Of one that is gone only pins are left. */
+		if (infos[i].end != IOFILTER_ATTACHED)
+			continue;
+		err = dump(&args, infos[i].device, o);
+		nr++;
+	}
 	free(infos);
-	if (!err && !args.nr_devices && !n)
+	if (!err && !nr)
 		err = refuse_msg("nothing is attached to VM %d", args.pid);
 	if (err) {
 		json_object_put(o);

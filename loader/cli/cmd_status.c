@@ -12,18 +12,29 @@ static const struct argp_option options[] = {
 	{ 0 },
 };
 
-/* Return: how many are listed, or -1. */
-static int once(const struct args *args)
+static int nr_attached(const struct iofilter_info *infos, int n)
 {
+	int nr = 0;
+
+	for (int i = 0; i < n; i++)
+		nr += infos[i].end == IOFILTER_ATTACHED;
+	return nr;
+}
+
+/* @again: the VM was there before, and may have ended as VMs do. Return: how many are attached, or -1. */
+static int once(const struct args *args, bool again)
+{
+	struct iofilter_vm vm = { .pid = args->pid };
 	struct iofilter_info *infos;
-	struct iofilter_vm vm;
-	int n = iofilter_list(args->pid, &infos);
+	int n = iofilter_list(args->pid, &infos), nr;
+	bool ended;
 
 	if (n < 0) {
 		refuse();
 		return n;
 	}
-	if (!n && args->pid && iofilter_vm_get(args->pid, &vm)) {
+	ended = !n && args->pid && iofilter_vm_get(args->pid, &vm);
+	if (ended && !again) {
 		refuse();
 		return -1;
 	}
@@ -31,18 +42,22 @@ static int once(const struct args *args)
 		json_print(status_json(infos, n));
 	} else if (n) {
 		status_text(infos, n);
+	} else if (ended) {
+		printf("VM %d has ended\n", args->pid);
 	} else if (args->pid) {
 		printf("nothing is attached to VM %d (%s)\n", vm.pid, vm.name);
 	} else {
 		puts("nothing is attached");
 	}
+	nr = nr_attached(infos, n);
 	free(infos);
-	return n;
+	return nr;
 }
 
 int cmd_status(int argc, char **argv)
 {
 	struct args args = {};
+	bool again = false;
 	int n;
 
 	args_parse(
@@ -50,15 +65,16 @@ int cmd_status(int argc, char **argv)
 		"What the attached devices answered, what they left to the VMM and why, and how far their clock is "
 		   "proven.\v"
 		"With --json: an array, with --watch one per line. Needs CAP_SYS_ADMIN.");
-	for (;;) {
-		n = once(&args);
+	for (;; again = true) {
+		n = once(&args, again);
 		if (n < 0)
 			return EXIT_REFUSED;
 		if (!n || !args.watch)
 			return EXIT_OK;
 		if (!args.json)
 			putchar('\n');
-		fflush(stdout);
+		if (out_flush())
+			return EXIT_REFUSED;
 		sleep(args.watch);
 	}
 }
