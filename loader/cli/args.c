@@ -95,6 +95,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_DRAIN:
 		a->drain_ms = number_from(a, "drain time", arg, 0, 3600000);
+		a->drain_given = true;
 		break;
 	case OPT_ALL:
 		a->all = true;
@@ -176,6 +177,11 @@ int subcommand(int argc, char **argv, const struct subcmd *cmds, size_t n, const
 		snprintf(name, sizeof(name), "%s %s", argv[0], argv[1]);
 		argv[1] = name;
 		return cmds[i].run(argc - 1, argv + 1);
+	}
+	/* As argp takes them. */
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-?") || !strcmp(argv[1], "--usage"))) {
+		puts(usage_line);
+		return EXIT_OK;
 	}
 	fprintf(stderr, "%s\n", usage_line);
 	return EXIT_USAGE;

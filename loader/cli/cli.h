@@ -36,6 +36,7 @@ struct args {
 	const char *cmd;
 	pid_t pid;
 	bool need_pid, json, daemon, pin, all, skip_unknown;
+	bool drain_given;
 	unsigned int watch; /* s */
 	unsigned int drain_ms;
 	unsigned int timeout; /* s; 0: none */
@@ -73,7 +74,7 @@ struct subcmd {
 	int (*run)(int argc, char **argv);
 };
 
-/* Run the one that argv[1] names, or say @usage. Return: the exit status. */
+/* Run the one that argv[1] names, or say @usage: on stdout if it was asked for. Return: the exit status. */
 int subcommand(int argc, char **argv, const struct subcmd *cmds, size_t n, const char *usage);
 
 /* Print the library's reason (or ours) on stderr. Return: EXIT_REFUSED. */

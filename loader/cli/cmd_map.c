@@ -231,10 +231,35 @@ static int map_new(struct args *args, struct iofilter_map_opts *m)
 	return attach_run(args);
 }
 
+/* An option that only what is placed has a use for, or NULL. */
+static const char *for_a_new_one(const struct args *args)
+{
+	return args->daemon ? "--daemon" : args->pin ? "--pin" : args->drain_given ? "--drain" : args->opts.vm_fd ? "--vm-fd" : NULL;
+}
+
+static int print_changed(const struct args *args, __u64 addr)
+{
+	char name[KVM_IOFILTER_NAME_LEN];
+	struct json_object *o;
+
+	if (!args->json) {
+		printf("%s: changed in VM %d\n", args->devices[0], args->pid);
+		return EXIT_OK;
+	}
+	iofilter_map_name(addr, name);
+	o = json_object_new_object();
+	json_object_object_add(o, "event", json_object_new_string("changed"));
+	json_object_object_add(o, "pid", json_object_new_int(args->pid));
+	json_object_object_add(o, "device", json_object_new_string(name));
+	return json_print(o);
+}
+
 static int map_changed(struct args *args, struct iofilter_map_opts *m)
 {
-	if (args->daemon || args->pin) {
-		refuse_msg("--daemon and --pin are for a new map: %s has no +BYTES", args->devices[0]);
+	const char *option = for_a_new_one(args);
+
+	if (option) {
+		refuse_msg("%s is for a new map: %s has no +BYTES", option, args->devices[0]);
 		return EXIT_USAGE;
 	}
 	if (args->nr_devices < 2) {
@@ -245,13 +270,18 @@ static int map_changed(struct args *args, struct iofilter_map_opts *m)
 		return EXIT_USAGE;
 	if (iofilter_map_set(args->pid, m->range.addr, m))
 		return refuse();
-	printf("%s: changed in VM %d\n", args->devices[0], args->pid);
-	return EXIT_OK;
+	return print_changed(args, m->range.addr);
 }
 
 static int map_waited_for(const struct args *args, const struct iofilter_map_opts *m)
 {
-	if (m->range.len || args->daemon || args->pin || args->nr_devices > 2) {
+	const char *option = for_a_new_one(args);
+
+	if (option) {
+		refuse_msg("%s is for a new map: wait is for one that is there", option);
+		return EXIT_USAGE;
+	}
+	if (m->range.len || args->nr_devices > 2) {
 		refuse_msg("wait is for a map that is there, named by its address alone: iofilter map --pid PID ADDRESS wait");
 		return EXIT_USAGE;
 	}
