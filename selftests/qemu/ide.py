@@ -115,6 +115,10 @@ def polled(disk):
         # Of 13 + 3 * 64 for each command, 64 + 3; not those that show a drive at work, whose number is the host's.
         plain = alone[FIRST][0], filtered[FIRST][0]
         check(plain[1] <= 0.7 * plain[0], f"{FIRST}: of {plain[0]} exits {plain[1]} are left")
+        # As for a blown fuse.
+        p = sh(IOFILTER, "update", "--pid", str(guest.pid), "--reset", "ide")
+        check("state is new" in p.stdout, f"a fresh program with new state: {p.stdout.strip()}")
+        read(guest, READ, 30, 16, 2, 2, "after an update")
 
         say("stops, the CD's tray, a reset")
         for i in range(5):

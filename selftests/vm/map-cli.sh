@@ -37,6 +37,10 @@ is map-600 '(m["running"], m["value"], m["freq"], m["reload"], i["width"])' "(Fa
 is map-600 '(m["running"], 5 <= m["value"] < 3600000000)' "(True, True)"
 "$iofilter" clock --pid $qemu map-600 stop || fail "clock stop"
 is map-600 'm["running"]' False
+for option in --pin --daemon --drain=0 --vm-fd=5; do
+	refused "a change with $option" 2 "${option%=*} is for a new map: 0x600 has no" "${map[@]}" "$option" 0x600 set 9
+done
+[ "$("${map[@]}" --json 0x600 stop)" = "{\"event\":\"changed\",\"pid\":$qemu,\"device\":\"map-600\"}" ] || fail "a change with --json"
 a=$(json map-600 'm["value"]')
 # A fresh program, with the state that the old one had.
 "$iofilter" update --pid $qemu map-600 || fail "update"
@@ -55,7 +59,8 @@ refused "wait at nothing" 1 "no map begins at 0x601" "${map[@]}" 0x601 wait
 refused "wait for an alarm that is off" 1 "map-600 of VM $qemu has no alarm .*map-600 alarm" "${map[@]}" 0x600 wait
 refused "wait with a setting" 2 "by its address alone" "${map[@]}" 0x600 wait stop
 refused "wait at a region" 2 "by its address alone" "${map[@]}" pio:0x600+4 wait
-refused "wait in the background" 2 "by its address alone" "${map[@]}" --daemon 0x600 wait
+refused "wait in the background" 2 "--daemon is for a new map" "${map[@]}" --daemon 0x600 wait
+refused "wait with a drain" 2 "--drain is for a new map" "${map[@]}" --drain 5 0x600 wait
 refused "a count without a wait" 2 "for 'wait'" "${map[@]}" --count 1 0x600 stop
 refused "a timeout without a wait" 2 "for 'wait'" "${map[@]}" --timeout 1 pio:0x700+4 const 1
 refused "a count of 0" 2 "count 0 is out of range" "${map[@]}" --count 0 0x600 wait

@@ -351,6 +351,10 @@ def files():
     want("save to a small disk", "1 filter", *save, path("full/f"), "rtc")
     kept = content("full/f")
     refused("a full disk", 1, "full/f: No space left", *save, path("full/f"))
+    os.symlink("full/f", path("link"))
+    refused("a full disk behind a link", 1, "link: No space left", *save, path("link"))
+    os.mkfifo(path("pipe"))
+    refused("save into a pipe", 1, "pipe: it is no regular file", *save, path("pipe"))
     refused("a full disk, no old file", 1, "full/g: No space left", *save, path("full/g"))
     check(content("full/f") == kept and os.listdir(path("full")) == ["f"], f"a full disk: {os.listdir(path('full'))}")
     subprocess.run(["mount", "-o", "remount,ro", path("full")], check=True)
@@ -384,6 +388,19 @@ def synced():
     os.chdir(ROOT)
 
 
+def updates():
+    """A fresh program with new state, which is what a blown fuse wants, for devices with a width of their own and without."""
+    update = "update", "--pid", qemu, "--drain", "0"
+    # While all clocks stand: what is new has one that does not.
+    refused("update of a table without rules", 1, "table load FILE", *update, "--reset", "table")
+    refused("update of a table with times", 1, "table load FILE", *update, "--timing", "50,200,5000", "table")
+    want("attach", "", "attach", "--pid", qemu, "--pin", "ide")
+    for d in "pmtimer", "rtc", "ide":
+        want(f"update of {d}", f"^{d}: program of VM {qemu} swapped, state is new$", *update, "--reset", d)
+    want("the width is the old one", "^clock.width +24 ", "reg", "get", "--pid", qemu, "pmtimer", "clock.width")
+    want("update of ide with times", f"^ide: program of VM {qemu} swapped, state is new$", *update, "--timing", "50,200,5000", "ide")
+
+
 def test():
     global qemu, other
     machines = [start("reg"), start("other")]
@@ -402,6 +419,7 @@ def test():
         save_and_restore(regs)
         files()
         synced()
+        updates()
         want("detach", "", "detach", "--pid", qemu)
         want("detach", "", "detach", "--pid", other)
     finally:
