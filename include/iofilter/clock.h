@@ -98,7 +98,7 @@ struct iofilter_clock {
 	__u32 calibrating; /* samples still wanted; set to 0 by a loader that gives the times */
 	__u32 scaled; /* the times are calibrated, not given */
 
-	/* Changed from userspace, see clockctl.h. @writer keeps that and the samples apart: 0 or 1, a try-lock. */
+	/* Changed from userspace, see clockctl.h. @writer keeps that and the samples apart: a try-lock, 0 if nobody has it. */
 	__u32 mode; /* enum iofilter_clock_mode; a hot read need not look: ready and the epoch tell */
 	__u32 writer;
 	__u32 odd; /* consecutive answers seen from other threads that did not fit */

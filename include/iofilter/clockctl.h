@@ -12,19 +12,37 @@
 #include <errno.h>
 #include <iofilter/clock.h>
 
+/* struct iofilter_clock.writer: whose the try-lock is. 1: a sample's, or that of who only looks. */
+enum { IOFILTER_CLOCK_CHANGING = 2, IOFILTER_CLOCK_CHANGED };
+
+/* Who holds the lock. The next epoch that readers can answer in, whatever was left behind. */
+static inline void iofilter_clockctl_even(struct iofilter_clock *clk)
+{
+	__sync_fetch_and_add(&clk->epoch, 2 - (iofilter_load(clk->epoch) & 1));
+}
+
 /* While the epoch is odd no reader can answer; one that has begun before it finds out at its end. */
 static inline int iofilter_clockctl_begin(struct iofilter_clock *clk)
 {
-	if (__sync_val_compare_and_swap(&clk->writer, 0, 1))
+	__u64 epoch;
+
+	if (__sync_val_compare_and_swap(&clk->writer, 0, IOFILTER_CLOCK_CHANGING))
 		return -EBUSY;
-	__sync_fetch_and_add(&clk->epoch, 1);
+	epoch = iofilter_load(clk->epoch);
+	/* Fails if this was held up for so long that the lock is another's by now. */
+	if (__sync_val_compare_and_swap(&clk->epoch, epoch, (epoch + 1) | 1) != epoch)
+		return -EBUSY;
 	iofilter_store(clk->ready, 0);
 	return 0;
 }
 
+/* One that was taken for dead meanwhile (iofilter_clockctl_break()) finds the lock free, or another's. */
 static inline void iofilter_clockctl_end(struct iofilter_clock *clk)
 {
-	__sync_fetch_and_add(&clk->epoch, 1);
+	if (__sync_val_compare_and_swap(&clk->writer, IOFILTER_CLOCK_CHANGING, IOFILTER_CLOCK_CHANGED) !=
+	    IOFILTER_CLOCK_CHANGING)
+		return;
+	iofilter_clockctl_even(clk);
 	__sync_lock_test_and_set(&clk->writer, 0);
 }
 
@@ -84,6 +102,32 @@ static inline void iofilter_clockctl_unproven(struct iofilter_clock *clk, __u64 
 }
 
 /* ---- */
+
+/*
+ * Who has the lock was killed. Take it away, at @now, so that the next one gets it. What was half changed says nothing: nobody is
+ * answered by it, and one that is to be proven is proven anew, not below what vcpus[].last says.
+ */
+static inline void iofilter_clockctl_break(struct iofilter_clock *clk, __u64 now)
+{
+	__u32 writer = iofilter_load(clk->writer);
+
+	/* A sample, or a look: it changes no epoch that it does not set right itself, and leaves nothing half done that matters. */
+	if (writer < IOFILTER_CLOCK_CHANGING) {
+		__sync_val_compare_and_swap(&clk->writer, writer, 0);
+		return;
+	}
+	if (__sync_val_compare_and_swap(&clk->writer, writer, IOFILTER_CLOCK_CHANGED) != writer)
+		return;
+	if (iofilter_load(clk->epoch) & 1) {
+		iofilter_store(clk->ready, 0);
+		if (clk->mode < IOFILTER_CLOCK_OWNED) {
+			iofilter_clockctl_forget_bounds(clk);
+			iofilter_clockctl_unproven(clk, now);
+		}
+	}
+	iofilter_clockctl_even(clk);
+	__sync_lock_test_and_set(&clk->writer, 0);
+}
 
 /*
  * The VMM owns the clock: it shows CLOCK_MONOTONIC + @offset ns, exactly and from now on. @now: CLOCK_MONOTONIC, ns.

@@ -57,7 +57,7 @@ static int change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 of
 		return map_clock_set(c->map, op, offset);
 	while ((err = apply(c, op, offset)) == -EBUSY) {
 		if (++tries == WRITER_DEAD_MS)
-			__sync_lock_test_and_set(&c->clk->writer, 0);
+			iofilter_clockctl_break(c->clk, lib_now());
 		nanosleep(&ms, NULL);
 	}
 	return err;

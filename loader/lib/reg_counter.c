@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1 OR BSD-2-Clause
 /* The registers of a free-running counter: PM timer, and HPET. Both under the lock of the clock. */
+#include <iofilter/clockctl.h>
 #include <iofilter/hpet.h>
 #include "reg.h"
 
@@ -47,7 +48,7 @@ static void counter_leave(void *state, bool change)
 
 static void counter_break(void *state)
 {
-	__sync_lock_test_and_set(&((struct iofilter_counter *)state)->clock.writer, 0);
+	iofilter_clockctl_break(&((struct iofilter_counter *)state)->clock, lib_now());
 }
 
 static void counter_restored(void *state, const struct reg_ctx *ctx)

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A clock as the library changes it, through the mapping of its state: after a writer that was killed at any of its steps, by registers, and
+ * by a restore. Times are those of the host, for the library asks for none.
+ */
+#include <errno.h>
+#include <iofilter/clockctl.h>
+#include <iofilter/clock_sample.h>
+#include <iofilter/pmtimer.h>
+#include <loader/lib/reg.h>
+#include "host.h"
+
+/* What the library waits for here never comes. */
+int nanosleep(const struct timespec *want, struct timespec *left)
+{
+	(void)want;
+	(void)left;
+	return 0;
+}
+
+static struct iofilter_counter pm;
+static struct iofilter_clock *const clk = &pm.clock;
+
+/* As the program begins with it (bpf/pmtimer.bpf.c). */
+static void fresh(void)
+{
+	pm = (struct iofilter_counter){
+		.addr = 0x608,
+		.len = 4,
+		.bus = 1,
+		.clock = {
+			.freq = PMTIMER_HZ,
+			.width = PMTIMER_WIDTH,
+			.bracket = IOFILTER_BRACKET_NS,
+			.absence = IOFILTER_ABSENCE_NS,
+			.expiry = IOFILTER_EXPIRY_NS,
+			.calibrating = IOFILTER_CALIBRATION,
+		},
+	};
+	pm.head.magic = IOFILTER_STATE_MAGIC;
+}
+
+/* @n answers of a VMM whose clock is CLOCK_MONOTONIC, each with a round trip of @ns; the last of them at *@now, to come. */
+static void samples(int n, __u64 ns, __u64 *now)
+{
+	__u64 t = lib_now() + 1000;
+
+	iofilter_clock_enter(clk, 0);
+	while (n--) {
+		t += ns + 1000;
+		if (__sync_val_compare_and_swap(&clk->writer, 0, 1))
+			fail_msg("the writer's lock is held");
+		iofilter_clock_sample(clk, pm.vcpus, t - ns, t, iofilter_ns_to_ticks(t - ns / 2, PMTIMER_HZ) & 0xffffff, 0);
+		__sync_lock_test_and_set(&clk->writer, 0);
+	}
+	if (now)
+		*now = t;
+}
+
+static enum iofilter_verdict read_at(__u64 now)
+{
+	__u64 delay = 0, virt = 0;
+
+	return iofilter_clock_read(clk, pm.vcpus, &pm.vcpus[0], now, 0, &delay, &virt);
+}
+
+static void proven(void)
+{
+	__u64 now;
+
+	samples(IOFILTER_CALIBRATION + 4, 4000, &now);
+	assert_int_equal(clk->proof, IOFILTER_PROVEN);
+	assert_int_equal(read_at(now), IOFILTER_ANSWERED);
+}
+
+static __u64 id_of(const char *name)
+{
+	__u64 id;
+
+	assert_int_equal(iofilter_reg_id("pmtimer", name, &id), 0);
+	return id;
+}
+
+static __u64 get(const char *name)
+{
+	__u64 id = id_of(name), val = 0;
+
+	assert_int_equal(reg_get_many(device_find("pmtimer"), &pm, &id, 1, &val, IOFILTER_REG_SIZE(id)), 0);
+	return val;
+}
+
+struct setting {
+	const char *name;
+	__u64 val;
+};
+
+#define MOST 3
+
+static int set(const struct setting *s)
+{
+	unsigned int n = 0;
+	size_t size = 0;
+	__u64 ids[MOST];
+	char buf[8 * MOST];
+
+	for (; n < MOST && s[n].name; n++) {
+		ids[n] = id_of(s[n].name);
+		memcpy(buf + size, &s[n].val, IOFILTER_REG_SIZE(ids[n]));
+		size += IOFILTER_REG_SIZE(ids[n]);
+	}
+	return reg_set_many(device_find("pmtimer"), &pm, ids, n, buf, size);
+}
+
+#define SET(...) set((const struct setting[MOST]){ __VA_ARGS__ })
+
+/* --- a writer that was killed --- */
+
+static int change(enum iofilter_clock_op op, __s64 value)
+{
+	return clock_change(device_find("pmtimer"), &pm, op, value);
+}
+
+/* Up to the step @at, of iofilter_clock_own() or, if @back, of iofilter_clock_prove(). Return: are there more? */
+static bool killed(int at, bool back)
+{
+	__u64 now = lib_now();
+
+	if (!at)
+		clk->writer = IOFILTER_CLOCK_CHANGING;
+	else
+		assert_int_equal(iofilter_clockctl_begin(clk), 0);
+	if (at > 1)
+		iofilter_clockctl_forget(clk, pm.vcpus);
+	if (at > 2 && back)
+		iofilter_clockctl_unproven(clk, now);
+	if (at > 3 && back)
+		clk->mode = IOFILTER_CLOCK_PROVE;
+	if (at > 2 && !back)
+		iofilter_clockctl_owned(clk, now, 12345);
+	if (at == 3 && !back)
+		clk->mode = IOFILTER_CLOCK_PROVE; /* its last store */
+	if (at > 4)
+		iofilter_clockctl_even(clk);
+	return at < 5;
+}
+
+static void changes_again(int how)
+{
+	bool half = clk->epoch & 1;
+	__u64 epoch, now;
+
+	switch (how) {
+	case 0:
+		assert_int_equal(change(IOFILTER_CLOCK_PROVE_ANEW, 0), 0);
+		break;
+	case 1:
+		/* One that is nobody's is only looked at; then the VMM's answers prove it. */
+		get("clock.mode");
+		if (clk->mode == IOFILTER_CLOCK_PROVE)
+			break;
+		assert_int_equal(change(IOFILTER_CLOCK_PROVE_ANEW, 0), 0);
+		break;
+	case 2:
+		assert_int_equal(SET({ "clock.mode", IOFILTER_CLOCK_PROVE }), 0);
+		break;
+	default:
+		assert_int_equal(change(IOFILTER_CLOCK_OWN, 777), 0);
+		assert_int_equal(read_at(lib_now()), IOFILTER_ANSWERED);
+		assert_true(clk->lo == 777);
+		return;
+	}
+	assert_int_equal(clk->epoch & 1, 0);
+	/* What the dead one has left of bounds is no proof. */
+	epoch = clk->epoch;
+	assert_true(!half || read_at(lib_now()) != IOFILTER_ANSWERED);
+	samples(IOFILTER_CALIBRATION + 4, 4000, &now);
+	assert_int_equal(clk->proof, IOFILTER_PROVEN);
+	assert_true(clk->epoch >= epoch && !(clk->epoch & 1));
+	assert_int_equal(read_at(now), IOFILTER_ANSWERED);
+	/* Not for ever: it was not left owned by half. */
+	assert_int_equal(read_at(now + 3 * clk->expiry), IOFILTER_PUNT_AUDIT);
+}
+
+static void killed_writer(void **state)
+{
+	int at, how, back, n = 0;
+	bool more;
+
+	(void)state;
+	for (back = 0; back < 2; back++)
+		for (how = 0; how < 4; how++)
+			for (at = 0, more = true; more; at++, n++) {
+				fresh();
+				proven();
+				if (back)
+					assert_int_equal(change(IOFILTER_CLOCK_OWN, 4711), 0);
+				more = killed(at, back);
+				changes_again(how);
+				assert_int_equal(clk->writer, 0);
+			}
+	printf("# %d writers killed\n", n);
+}
+
+/* Who only looks changes nothing: an owner's clock goes on. */
+static void killed_reader(void **state)
+{
+	(void)state;
+	fresh();
+	assert_int_equal(change(IOFILTER_CLOCK_OWN, 4711), 0);
+	assert_int_equal(reg_clock_enter(clk, false), 0);
+	assert_int_equal(get("clock.mode"), IOFILTER_CLOCK_OWNED);
+	assert_int_equal(read_at(lib_now()), IOFILTER_ANSWERED);
+
+	fresh();
+	proven();
+	assert_int_equal(reg_clock_enter(clk, false), 0);
+	assert_int_equal(get("clock.proof"), IOFILTER_PROVEN);
+	assert_int_equal(clk->ready, 1);
+}
+
+/* Taken for dead, it was only held up. Whenever it goes on, the epoch is even in the end, and the lock free or another's. */
+static void late_writer(void **state)
+{
+	__u64 now;
+
+	(void)state;
+	for (int when = 0; when < 3; when++) {
+		fresh();
+		proven();
+		assert_int_equal(iofilter_clockctl_begin(clk), 0);
+		iofilter_clockctl_break(clk, lib_now());
+		if (when == 1)
+			assert_int_equal(__sync_val_compare_and_swap(&clk->writer, 0, 1), 0); /* a sample */
+		else if (when == 2)
+			assert_int_equal(iofilter_clockctl_begin(clk), 0);
+		iofilter_clockctl_end(clk);
+		if (when == 1) {
+			assert_int_equal(clk->writer, 1);
+			clk->writer = 0;
+		} else if (when == 2) {
+			iofilter_clockctl_end(clk);
+		}
+		assert_int_equal(clk->writer, 0);
+		assert_int_equal(clk->epoch & 1, 0);
+		samples(IOFILTER_CALIBRATION + 4, 4000, &now);
+		assert_int_equal(read_at(now), IOFILTER_ANSWERED);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(killed_writer),
+		cmocka_unit_test(killed_reader),
+		cmocka_unit_test(late_writer),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
