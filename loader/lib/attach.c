@@ -42,19 +42,16 @@ static int link_fail(int err, const char *device, pid_t pid)
 #define OPTS_MIN (offsetof(struct iofilter_opts, eventfds) + sizeof(int[KVM_IOFILTER_EVENTFDS]))
 #define OPTS_MAX 4096
 
-/* Beyond this the options are a slip of the unit. */
-#define TIME_MAX IOFILTER_NSEC_PER_SEC
-
 static int times_check(const struct iofilter_opts *o)
 {
 	if (!o->bracket && !o->absence && !o->expiry)
 		return 0;
 	if (!o->bracket || !o->absence || !o->expiry)
 		return lib_fail(-EINVAL, "bracket, absence and expiry are given together or not at all");
-	if (o->bracket > TIME_MAX || o->absence > TIME_MAX || o->expiry > TIME_MAX)
+	if (o->bracket > LIB_TIME_MAX || o->absence > LIB_TIME_MAX || o->expiry > LIB_TIME_MAX)
 		return lib_fail(-EINVAL, "bracket, absence and expiry may each be at most one second");
 	if (o->expiry < o->bracket)
-		return lib_fail(-EINVAL, "the expiry may not be shorter than the bracket");
+		return lib_fail(-EINVAL, LIB_EXPIRY_SHORT);
 	return 0;
 }
 

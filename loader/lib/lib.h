@@ -90,6 +90,9 @@ int device_unknown(const char *name);
 /* table.c */
 int table_configure(struct kvm_iofilter_ops *ops, void *state, const struct iofilter_opts *o);
 void table_describe(const void *state, struct iofilter_info *info);
+/* Beyond this a clock's times are a slip of the unit. */
+#define LIB_TIME_MAX	 1000000000ULL
+#define LIB_EXPIRY_SHORT "the expiry may not be shorter than the bracket"
 void clock_describe(const struct iofilter_clock *clk, struct iofilter_info *info);
 /* A device's counters; what was answered it counts elsewhere. */
 void verdicts_describe(const __u64 *verdicts, __u64 answered, struct iofilter_info *info);

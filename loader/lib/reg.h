@@ -119,13 +119,30 @@ void reg_clock_fuse_set(const struct reg_at *at, __u64 val);
 
 #define REG_CLK(n, f, pre, nm, type, array, member, m, text) REG_EACH(n, f, pre nm, type, array, .clock.member, m, text)
 
+/* Of its numbers, less @n: */
+enum {
+	REG_CLOCK_BRACKET = 0x07,
+	REG_CLOCK_ABSENCE,
+	REG_CLOCK_EXPIRY,
+};
+
+void reg_clock_bracket_set(const struct reg_at *at, __u64 val);
+void reg_clock_absence_set(const struct reg_at *at, __u64 val);
+void reg_clock_expiry_set(const struct reg_at *at, __u64 val);
+
+/* One of the times: measured by the program until it is set. */
+#define REG_CLOCK_GIVEN(n, nm, type, array, member, text)                                                                            \
+	{ .nr = (n), .size = 8, .flags = REG_S | REG_W, .name = (nm), .off = offsetof(type, array[0].clock.member),                 \
+	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]),           \
+	  .min = 1, .max = LIB_TIME_MAX, .set = reg_clock_##member##_set, .meaning = (text) }
+
 /* What every clock has; @array: of structs with a member clock. */
 #define REG_CLOCK_ROWS(n, pre, type, array)                                                                                         \
 	REG_CLK((n) + 0x05, REG_C, pre, "freq", type, array, freq, 0, "Hz"),                                                        \
 	REG_CLK((n) + 0x06, REG_C, pre, "width", type, array, width, 0, "bits"),                                                    \
-	REG_CLK((n) + 0x07, REG_S | REG_W, pre, "bracket", type, array, bracket, 1000000000, "ns: a sample confirms within it"),    \
-	REG_CLK((n) + 0x08, REG_S | REG_W, pre, "absence", type, array, absence, 1000000000, "ns: out of KVM for less is no pause"), \
-	REG_CLK((n) + 0x09, REG_S | REG_W, pre, "expiry", type, array, expiry, 1000000000, "ns: age of a proof at an audit"),        \
+	REG_CLOCK_GIVEN((n) + REG_CLOCK_BRACKET, pre "bracket", type, array, bracket, "ns: a sample confirms within it"),             \
+	REG_CLOCK_GIVEN((n) + REG_CLOCK_ABSENCE, pre "absence", type, array, absence, "ns: out of KVM for less is no pause"),         \
+	REG_CLOCK_GIVEN((n) + REG_CLOCK_EXPIRY, pre "expiry", type, array, expiry, "ns: age of a proof at an audit"),                 \
 	REG_CLK((n) + 0x0a, REG_S, pre, "best_bracket", type, array, best_bracket, 0, "ns: the shortest round trip seen"),          \
 	REG_CLK((n) + 0x0b, REG_S, pre, "calibrating", type, array, calibrating, 0, "samples still wanted to measure it"),          \
 	REG_CLK((n) + 0x0c, REG_S, pre, "scaled", type, array, scaled, 0, "the times were measured, not given"),                    \
@@ -168,6 +185,9 @@ void reg_clock_fuse_set(const struct reg_at *at, __u64 val);
 #define REG_CLOCK_FUSE(n, pre, type, array)                                                                                          \
 	REG_CLOCK_OF((n) + 0x02, 4, REG_S | REG_W, pre "fuse", type, array, IOFILTER_FUSE_VANISHED, reg_clock_fuse,                   \
 		     "0 whole; 1 wrong model, 2 moved too often, 3 answers without shape")
+
+/* As reg_set.misfit, of the clock whose numbers begin at @n, and its element @element. */
+const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_values *v, __u16 n, __u32 element);
 
 __u64 reg_clock_mode(const struct reg_at *at);
 __u64 reg_clock_fuse(const struct reg_at *at);

@@ -72,6 +72,34 @@ void reg_clock_time_set(const struct reg_at *at, __u64 val)
 		iofilter_clockctl_owned(clk, ctx->now, val - ctx->now);
 }
 
+/* A time that is given is not measured any more, as at an attach. */
+#define GIVEN_SET(member)                                                                                                    \
+	void reg_clock_##member##_set(const struct reg_at *at, __u64 val)                                                     \
+	{                                                                                                                     \
+		struct iofilter_clock *clk = (void *)((char *)at->place - offsetof(struct iofilter_clock, member));           \
+															      \
+		iofilter_store(clk->member, val);                                                                             \
+		if (!at->ctx->restoring)                                                                                      \
+			clk->calibrating = clk->scaled = 0;                                                                   \
+	}
+
+GIVEN_SET(bracket)
+GIVEN_SET(absence)
+GIVEN_SET(expiry)
+
+const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_values *v, __u16 n, __u32 element)
+{
+	__u64 bracket = clk->bracket, expiry = clk->expiry;
+	bool given = v->find(v->from, n + REG_CLOCK_BRACKET, element, &bracket);
+
+	/* Versions before have let it through, and what they have saved is put back. */
+	if (v->restoring)
+		return NULL;
+	if ((v->find(v->from, n + REG_CLOCK_EXPIRY, element, &expiry) || given) && expiry < bracket)
+		return LIB_EXPIRY_SHORT;
+	return NULL;
+}
+
 int reg_clock_enter(struct iofilter_clock *clk, bool change)
 {
 	if (change)

@@ -51,6 +51,11 @@ static void counter_break(void *state)
 	iofilter_clockctl_break(&((struct iofilter_counter *)state)->clock, lib_now());
 }
 
+static const char *counter_misfit(void *state, const struct reg_values *v)
+{
+	return reg_clock_misfit(&((struct iofilter_counter *)state)->clock, v, 0x20, 0);
+}
+
 static void counter_restored(void *state, const struct reg_ctx *ctx)
 {
 	struct iofilter_counter *c = state;
@@ -67,6 +72,7 @@ const struct reg_set pmtimer_regs = {
 	.leave = counter_leave,
 	.break_lock = counter_break,
 	.restored = counter_restored,
+	.misfit = counter_misfit,
 };
 
 /*
@@ -142,4 +148,5 @@ const struct reg_set hpet_regs = {
 	.leave = counter_leave,
 	.break_lock = counter_break,
 	.restored = hpet_restored,
+	.misfit = counter_misfit,
 };

@@ -27,6 +27,16 @@ static __u32 sectors_used(const struct reg_row *row, const void *state)
 	return there < IDE_OWN_DATA ? (there + IDE_SECTOR - 1) / IDE_SECTOR : IDE_OWN_DATA / IDE_SECTOR;
 }
 
+/* One that is given is not measured any more, as at an attach. */
+static void absence_set(const struct reg_at *at, __u64 val)
+{
+	struct iofilter_ide *ide = at->state;
+
+	iofilter_store(ide->watch.absence, val);
+	if (!at->ctx->restoring)
+		ide->watch.calibrating = ide->watch.scaled = 0;
+}
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_ide, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_ide, verdicts, , 0, "accesses by what became of them"),
@@ -55,8 +65,10 @@ static const struct reg_row rows[] = {
 	WATCH(0x34, REG_T, "shown_at", shown_at, "when the VMM has shown what it does"),
 	WATCH(0x35, REG_SH, "line_proofs", line_proofs, "how often KVM's interrupt line was seen to be the drive's"),
 	WATCH(0x38, REG_S, "fuse", fuse, "0 whole; 1 wrong model"),
-	REG_AT(0x39, REG_S | REG_W, "watch.absence", struct iofilter_ide, watch.absence, 1000000000, "ns: out of KVM for less is no pause"),
-	REG_AT(0x3a, REG_S | REG_W, "watch.expiry", struct iofilter_ide, watch.expiry, 1000000000, "ns: age of an answer at an audit"),
+	{ .nr = 0x39, .size = 8, .flags = REG_S | REG_W, .name = "watch.absence", .off = offsetof(struct iofilter_ide, watch.absence),
+	  .elements = 1, .min = 1, .max = LIB_TIME_MAX, .set = absence_set, .meaning = "ns: out of KVM for less is no pause" },
+	{ .nr = 0x3a, .size = 8, .flags = REG_S | REG_W, .name = "watch.expiry", .off = offsetof(struct iofilter_ide, watch.expiry),
+	  .elements = 1, .min = 1, .max = LIB_TIME_MAX, .meaning = "ns: age of an answer at an audit" },
 	WATCH(0x3b, REG_S, "best_bracket", best_bracket, "ns: the shortest round trip seen"),
 	WATCH(0x3c, REG_S, "calibrating", calibrating, "samples still wanted to measure it"),
 	WATCH(0x3d, REG_S, "scaled", scaled, "the absence was measured, not given"),

@@ -190,6 +190,17 @@ static void break_lock(void *state)
 	iofilter_unlock(&p->lock);
 }
 
+static const char *misfit(void *state, const struct reg_values *v)
+{
+	const struct iofilter_pit *p = state;
+	const char *why = NULL;
+	__u32 i;
+
+	for (i = 0; !why && i < PIT_CHANNELS; i++)
+		why = reg_clock_misfit(&p->channels[i].clock, v, 0x70, i);
+	return why;
+}
+
 static bool followed(const void *state)
 {
 	return iofilter_load(((const struct iofilter_pit *)state)->attention) & PIT_FOLLOWED;
@@ -245,4 +256,5 @@ const struct reg_set pit_regs = {
 	.changed_off = offsetof(struct iofilter_pit, changed),
 	.changed_words = 1,
 	.restored = restored,
+	.misfit = misfit,
 };

@@ -61,6 +61,16 @@ static void cell_set(const struct reg_at *at, __u64 val)
 	iofilter_store(c->at, at->ctx->now);
 }
 
+/* One that is given is not measured any more, as at an attach. */
+static void absence_set(const struct reg_at *at, __u64 val)
+{
+	struct iofilter_rtc *r = at->state;
+
+	iofilter_store(r->absence, val);
+	if (!at->ctx->restoring)
+		r->calibrating = r->scaled = 0;
+}
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_rtc, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_rtc, verdicts, , 0, "accesses by what became of them"),
@@ -81,8 +91,10 @@ static const struct reg_row rows[] = {
 	RTC(0x26, REG_SH | IOFILTER_REG_SIGNED, "flying", flying, 0, ".. not known to be done"),
 	RTC(0x27, REG_S, "fuse", fuse, 0, "0 whole; 1 wrong model"),
 	RTC(0x28, REG_SH, "blind", blind, 0, "a vCPU beyond the table has written"),
-	RTC(0x30, REG_S | REG_W, "absence", absence, 1000000000, "ns: out of KVM for less is no pause"),
-	RTC(0x31, REG_S | REG_W, "expiry", expiry, 1000000000, "ns: for so long an answer is good"),
+	{ .nr = 0x30, .size = 8, .flags = REG_S | REG_W, .name = "absence", .off = offsetof(struct iofilter_rtc, absence), .elements = 1,
+	  .min = 1, .max = LIB_TIME_MAX, .set = absence_set, .meaning = "ns: out of KVM for less is no pause" },
+	{ .nr = 0x31, .size = 8, .flags = REG_S | REG_W, .name = "expiry", .off = offsetof(struct iofilter_rtc, expiry), .elements = 1,
+	  .min = 1, .max = LIB_TIME_MAX, .meaning = "ns: for so long an answer is good" },
 	RTC(0x32, REG_S, "best_bracket", best_bracket, 0, "ns: the shortest round trip seen"),
 	RTC(0x33, REG_S, "calibrating", calibrating, 0, "samples still wanted to measure it"),
 	RTC(0x34, REG_S, "scaled", scaled, 0, "the absence was measured, not given"),

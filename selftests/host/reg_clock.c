@@ -247,12 +247,70 @@ static void late_writer(void **state)
 	}
 }
 
+/* --- times --- */
+
+#define SHORT "the expiry may not be shorter than the bracket"
+
+static void refused(int err, int want, const char *text)
+{
+	if (err != want || strcmp(iofilter_error(), text))
+		fail_msg("%d instead of %d, %s", err, want, iofilter_error());
+}
+
+/* What was set stays: during the calibration, after it, and when shorter round trips come. */
+static void times_stay(void **state)
+{
+	static const struct setting times[] = {
+		{ "clock.expiry", 5000000 }, { "clock.absence", 123456 }, { "clock.bracket", 77777 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(times); i++)
+		for (int before = 0; before < 2 * IOFILTER_CALIBRATION; before += 5) {
+			fresh();
+			samples(before, 50000, NULL);
+			assert_int_equal(clk->scaled, before >= IOFILTER_CALIBRATION);
+			assert_int_equal(SET(times[i]), 0);
+			samples(2 * IOFILTER_CALIBRATION, 50000, NULL);
+			samples(4, 1000, NULL);
+			assert_true(get(times[i].name) == times[i].val);
+		}
+	/* And what was not is measured. */
+	fresh();
+	assert_int_equal(SET({ "clock.fuse", 0 }), 0);
+	samples(IOFILTER_CALIBRATION, 50000, NULL);
+	assert_true(get("clock.expiry") == 10000000 && get("clock.bracket") == 200000 && get("clock.absence") == 500000);
+}
+
+static void times_refused(void **state)
+{
+	(void)state;
+	fresh();
+	refused(SET({ "clock.expiry", IOFILTER_BRACKET_NS - 1 }), -ERANGE, SHORT);
+	refused(SET({ "clock.bracket", IOFILTER_EXPIRY_NS + 1 }), -ERANGE, SHORT);
+	refused(SET({ "clock.bracket", 8 }, { "clock.expiry", 7 }), -ERANGE, SHORT);
+	refused(SET({ "clock.expiry", 7 }, { "clock.bracket", 8 }), -ERANGE, SHORT);
+	refused(SET({ "clock.expiry", 0 }), -ERANGE, "clock.expiry of pmtimer is 1 to 1000000000");
+	refused(SET({ "clock.absence", 0 }), -ERANGE, "clock.absence of pmtimer is 1 to 1000000000");
+	refused(SET({ "clock.bracket", 1000000001 }), -ERANGE, "clock.bracket of pmtimer is 1 to 1000000000");
+	assert_int_equal(clk->calibrating, IOFILTER_CALIBRATION);
+	assert_true(clk->bracket == IOFILTER_BRACKET_NS && clk->expiry == IOFILTER_EXPIRY_NS && clk->absence == IOFILTER_ABSENCE_NS);
+	assert_int_equal(SET({ "clock.expiry", IOFILTER_BRACKET_NS }), 0);
+	assert_int_equal(SET({ "clock.bracket", 8 }, { "clock.expiry", 8 }, { "clock.absence", 1 }), 0);
+	assert_true(clk->bracket == 8 && clk->expiry == 8 && clk->absence == 1);
+	/* One that an older version has let through is no reason against anything else. */
+	clk->expiry = 7;
+	assert_int_equal(SET({ "clock.absence", 2 }), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(killed_writer),
 		cmocka_unit_test(killed_reader),
 		cmocka_unit_test(late_writer),
+		cmocka_unit_test(times_stay),
+		cmocka_unit_test(times_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

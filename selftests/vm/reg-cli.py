@@ -194,14 +194,19 @@ def get_and_set(regs):
     refused("set without a value", 2, "'clock.expiry' is not REGISTER=VALUE", *set_, "pmtimer", "clock.expiry")
     for val in "7ms", "", "99999999999999999999":
         refused("set of no number", 2, f"clock.expiry={val}: that is no number", *set_, "pmtimer", f"clock.expiry={val}")
-    refused("set above the maximum", 1, "clock.expiry of pmtimer is at most 1000000000", *set_, "pmtimer", "clock.expiry=1000000001")
+    refused("set above the maximum", 1, "clock.expiry of pmtimer is 1 to 1000000000$", *set_, "pmtimer", "clock.expiry=1000000001")
+    refused("set below the minimum", 1, "clock.bracket of pmtimer is 1 to 1000000000$", *set_, "pmtimer", "clock.bracket=0")
+    refused("set of an expiry below the bracket", 1, "the expiry may not be shorter than the bracket$", *set_, "pmtimer", "clock.bracket=50000",
+            "clock.expiry=49999")
+    refused("set of a bracket above the expiry", 1, "the expiry may not be shorter than the bracket$", *set_, "pmtimer",
+            "clock.bracket=7000001")
     for val in "65536", "-32769":
         refused("set beyond the size", 2, rf"channel\[0\].latch={val}: it has 2 bytes only", *set_, "pit", f"channel[0].latch={val}")
     refused("set of what cannot be set", 1, "clock.width of pmtimer cannot be set", *set_, "pmtimer", "clock.width=32")
     refused("set of a counter", 1, "commands of pit cannot be set", *set_, "pit", "commands=1")
     refused("set of bytes by too few digits", 2, r"data\[0\] has 512 bytes: give 1024", *set_, "table", "data[0]=0102")
     refused("set of one good and one bad", 1, "clock.width of pmtimer cannot be set", *set_, "pmtimer", "clock.expiry=1", "clock.width=32")
-    refused("set of one good and one too large", 1, "clock.absence of pmtimer is at most", *set_, "pmtimer", "clock.expiry=1",
+    refused("set of one good and one too large", 1, "clock.absence of pmtimer is 1 to 1000000000$", *set_, "pmtimer", "clock.expiry=1",
             "clock.absence=1000000001")
     together = r"set.reload of map is 0, or 2 to 2\^set.width$"
     refused("set below the minimum", 1, "set.width of map is 1 to 64$", *set_, "map-600", "set.width=0")
@@ -251,7 +256,7 @@ def save_and_restore(regs):
     before = lasting(regs)
     check(before["table", "slot[1].value"] == 0x1122334455667788, f"what lasts: {before}")
     want("set something else", "set", *set_, "table", "slot[1].value=1", "bits=0", "bits_known=0")
-    want("set something else", "set", *set_, "pmtimer", "clock.time=1", "clock.expiry=2")
+    want("set something else", "set", *set_, "pmtimer", "clock.time=1", "clock.expiry=8000000")
     want("set something else", "set", *set_, "pit", "channel[2].latched=1", "channel[2].latch=0x1234")
     want("set something else", "set", *set_, "map-600", "set.value=1", "set.width=16", "set.reload=0", "set.running=1")
     check(lasting(regs) != before, "nothing has changed: the test cannot fail")
