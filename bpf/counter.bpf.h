@@ -109,7 +109,7 @@ static __always_inline void counter_sample(struct iofilter_counter *c, struct kv
 	/* What a guest writes changes nothing here. */
 	if (s->flags & KVM_IOFILTER_SAMPLE_WRITE)
 		return;
-	/* Userspace is changing the clock at this moment; what it leaves behind needs no older sample. */
+	/* Userspace changes the clock at this moment, or looks at it; what it leaves behind waits for a newer sample. */
 	if (__sync_val_compare_and_swap(&c->clock.writer, 0, 1))
 		return;
 	moves = c->clock.moves;

@@ -12,38 +12,68 @@
 #include <errno.h>
 #include <iofilter/clock.h>
 
-/* struct iofilter_clock.writer: whose the try-lock is. 1: a sample's, or that of who only looks. */
-enum { IOFILTER_CLOCK_CHANGING = 2, IOFILTER_CLOCK_CHANGED };
-
-/* Who holds the lock. The next epoch that readers can answer in, whatever was left behind. */
-static inline void iofilter_clockctl_even(struct iofilter_clock *clk)
-{
-	__sync_fetch_and_add(&clk->epoch, 2 - (iofilter_load(clk->epoch) & 1));
-}
+/* struct iofilter_clock.writer: whose the try-lock is. 1: a sample's. */
+enum { IOFILTER_CLOCK_LOOKING = 2, IOFILTER_CLOCK_CHANGING, IOFILTER_CLOCK_LEAVING };
 
 /* While the epoch is odd no reader can answer; one that has begun before it finds out at its end. */
-static inline int iofilter_clockctl_begin(struct iofilter_clock *clk)
+static inline int iofilter_clockctl_enter(struct iofilter_clock *clk, __u32 what)
 {
 	__u64 epoch;
 
-	if (__sync_val_compare_and_swap(&clk->writer, 0, IOFILTER_CLOCK_CHANGING))
+	if (__sync_val_compare_and_swap(&clk->writer, 0, what))
 		return -EBUSY;
 	epoch = iofilter_load(clk->epoch);
 	/* Fails if this was held up for so long that the lock is another's by now. */
-	if (__sync_val_compare_and_swap(&clk->epoch, epoch, (epoch + 1) | 1) != epoch)
-		return -EBUSY;
-	iofilter_store(clk->ready, 0);
-	return 0;
+	return __sync_val_compare_and_swap(&clk->epoch, epoch, (epoch + 1) | 1) == epoch ? 0 : -EBUSY;
 }
 
-/* One that was taken for dead meanwhile (iofilter_clockctl_break()) finds the lock free, or another's. */
+/* Return: is it still ours to leave? Who was taken for dead meanwhile (iofilter_clockctl_break()) finds the lock free, or another's. */
+static inline int iofilter_clockctl_leaving(struct iofilter_clock *clk, __u32 what)
+{
+	return __sync_val_compare_and_swap(&clk->writer, what, IOFILTER_CLOCK_LEAVING) == what;
+}
+
+/* To the next epoch that readers can answer in, whatever was left behind. */
+static inline void iofilter_clockctl_leave(struct iofilter_clock *clk)
+{
+	__sync_fetch_and_add(&clk->epoch, 2 - (iofilter_load(clk->epoch) & 1));
+	__sync_lock_test_and_set(&clk->writer, 0);
+}
+
+static inline int iofilter_clockctl_begin(struct iofilter_clock *clk)
+{
+	int err = iofilter_clockctl_enter(clk, IOFILTER_CLOCK_CHANGING);
+
+	if (!err)
+		iofilter_store(clk->ready, 0);
+	return err;
+}
+
 static inline void iofilter_clockctl_end(struct iofilter_clock *clk)
 {
-	if (__sync_val_compare_and_swap(&clk->writer, IOFILTER_CLOCK_CHANGING, IOFILTER_CLOCK_CHANGED) !=
-	    IOFILTER_CLOCK_CHANGING)
+	if (iofilter_clockctl_leaving(clk, IOFILTER_CLOCK_CHANGING))
+		iofilter_clockctl_leave(clk);
+}
+
+/* All of the clock as it is at one moment, between this and iofilter_clockctl_looked(). */
+static inline int iofilter_clockctl_look(struct iofilter_clock *clk)
+{
+	return iofilter_clockctl_enter(clk, IOFILTER_CLOCK_LOOKING);
+}
+
+/*
+ * An answer of the VMM that a vCPU came back with meanwhile was dropped, for the lock was held. Nobody is to be answered below it, so a newer one
+ * must come first. @now: CLOCK_MONOTONIC.
+ */
+static inline void iofilter_clockctl_looked(struct iofilter_clock *clk, __u64 now)
+{
+	if (!iofilter_clockctl_leaving(clk, IOFILTER_CLOCK_LOOKING))
 		return;
-	iofilter_clockctl_even(clk);
-	__sync_lock_test_and_set(&clk->writer, 0);
+	if (clk->mode < IOFILTER_CLOCK_OWNED) {
+		iofilter_store(clk->ready, 0);
+		clk->need = iofilter_max(clk->need, now);
+	}
+	iofilter_clockctl_leave(clk);
 }
 
 /* Inside begin and end, all that follow to the next line. */
@@ -111,12 +141,19 @@ static inline void iofilter_clockctl_break(struct iofilter_clock *clk, __u64 now
 {
 	__u32 writer = iofilter_load(clk->writer);
 
-	/* A sample, or a look: it changes no epoch that it does not set right itself, and leaves nothing half done that matters. */
-	if (writer < IOFILTER_CLOCK_CHANGING) {
+	switch (writer) {
+	case IOFILTER_CLOCK_LOOKING:
+		iofilter_clockctl_looked(clk, now);
+		return;
+	case IOFILTER_CLOCK_CHANGING:
+	case IOFILTER_CLOCK_LEAVING:
+		break;
+	default:
+		/* A sample leaves nothing half done that matters. */
 		__sync_val_compare_and_swap(&clk->writer, writer, 0);
 		return;
 	}
-	if (__sync_val_compare_and_swap(&clk->writer, writer, IOFILTER_CLOCK_CHANGED) != writer)
+	if (__sync_val_compare_and_swap(&clk->writer, writer, IOFILTER_CLOCK_LEAVING) != writer)
 		return;
 	if (iofilter_load(clk->epoch) & 1) {
 		iofilter_store(clk->ready, 0);
@@ -125,8 +162,7 @@ static inline void iofilter_clockctl_break(struct iofilter_clock *clk, __u64 now
 			iofilter_clockctl_unproven(clk, now);
 		}
 	}
-	iofilter_clockctl_even(clk);
-	__sync_lock_test_and_set(&clk->writer, 0);
+	iofilter_clockctl_leave(clk);
 }
 
 /*

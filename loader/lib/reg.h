@@ -116,6 +116,7 @@ __u64 reg_clock_time(const struct reg_at *at);
 void reg_clock_time_set(const struct reg_at *at, __u64 val);
 void reg_clock_mode_set(const struct reg_at *at, __u64 val);
 void reg_clock_fuse_set(const struct reg_at *at, __u64 val);
+__u64 reg_clock_epoch(const struct reg_at *at);
 
 #define REG_CLK(n, f, pre, nm, type, array, member, m, text) REG_EACH(n, f, pre nm, type, array, .clock.member, m, text)
 
@@ -158,7 +159,9 @@ void reg_clock_expiry_set(const struct reg_at *at, __u64 val);
 	REG_CLK((n) + 0x16, REG_T, pre, "settled_at", type, array, settled_at, 0, "newest answer of the VMM that is folded in"),    \
 	REG_CLK((n) + 0x17, REG_T, pre, "need", type, array, need, 0, "no answer before a sample from then"),                       \
 	REG_CLK((n) + 0x18, REG_SH, pre, "matches", type, array, matches, 0, "narrow matches in a row"),                            \
-	REG_CLK((n) + 0x19, REG_SH, pre, "epoch", type, array, epoch, 0, "odd while the bounds are lowered"),                       \
+	{ .nr = (n) + 0x19, .size = 8, .flags = REG_SH, .name = pre "epoch", .off = offsetof(type, array[0].clock.epoch),           \
+	  .stride = sizeof(((type *)0)->array[0]), .elements = sizeof(((type *)0)->array) / sizeof(((type *)0)->array[0]),          \
+	  .get = reg_clock_epoch, .meaning = "by 2 with each time that the bounds were lowered, or looked at" },                    \
 	REG_CLK((n) + 0x1a, REG_SH, pre, "nr_vcpus", type, array, nr_vcpus, 0, "highest vCPU seen + 1"),                            \
 	REG_CLK((n) + 0x20, REG_N, pre, "samples", type, array, samples, 0, "answers of the VMM that were folded in"),              \
 	REG_CLK((n) + 0x21, REG_N, pre, "narrow", type, array, narrow, 0, ".. that confirmed"),                                     \

@@ -100,17 +100,21 @@ const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_
 	return NULL;
 }
 
+/* As readers take it: odd is the look itself. */
+__u64 reg_clock_epoch(const struct reg_at *at)
+{
+	return iofilter_clock_epoch((void *)((char *)at->place - offsetof(struct iofilter_clock, epoch)));
+}
+
 int reg_clock_enter(struct iofilter_clock *clk, bool change)
 {
-	if (change)
-		return iofilter_clockctl_begin(clk);
-	return __sync_val_compare_and_swap(&clk->writer, 0, 1) ? -EBUSY : 0;
+	return change ? iofilter_clockctl_begin(clk) : iofilter_clockctl_look(clk);
 }
 
 void reg_clock_leave(struct iofilter_clock *clk, bool change)
 {
 	if (!change) {
-		__sync_lock_test_and_set(&clk->writer, 0);
+		iofilter_clockctl_looked(clk, lib_now());
 		return;
 	}
 	/* One that is proven shows that it is with its next sample. */

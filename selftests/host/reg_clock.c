@@ -113,6 +113,40 @@ static int set(const struct setting *s)
 
 #define SET(...) set((const struct setting[MOST]){ __VA_ARGS__ })
 
+/* --- a look --- */
+
+/* A sample that comes amid it is dropped, and no reader may be answered below that: none is, until a newer one came. */
+static void look(void **state)
+{
+	__u64 virt, now;
+
+	(void)state;
+	fresh();
+	proven();
+	now = lib_now();
+	assert_int_equal(iofilter_clock_quick(clk, &pm.vcpus[0], now, &virt), 0);
+	assert_int_equal(iofilter_clockctl_look(clk), 0);
+	assert_int_equal(iofilter_clock_quick(clk, &pm.vcpus[0], now, &virt), -1);
+	assert_int_equal(read_at(now), IOFILTER_PUNT_BUSY);
+	iofilter_clockctl_looked(clk, now);
+	assert_int_equal(read_at(now), IOFILTER_PUNT_BUSY);
+	samples(1, 4000, &now);
+	assert_int_equal(read_at(now), IOFILTER_ANSWERED);
+
+	/* It shows the clock as it was before it. */
+	assert_int_equal(get("clock.ready"), 1);
+	assert_int_equal(clk->proof, IOFILTER_PROVEN);
+	assert_int_equal(clk->epoch & 1, 0);
+	assert_int_equal(read_at(now), IOFILTER_PUNT_BUSY);
+	samples(1, 4000, &now);
+	assert_int_equal(read_at(now), IOFILTER_ANSWERED);
+
+	/* What the VMM owns needs no answer of it. */
+	assert_int_equal(clock_change(device_find("pmtimer"), &pm, IOFILTER_CLOCK_OWN, 0), 0);
+	assert_int_equal(get("clock.mode"), IOFILTER_CLOCK_OWNED);
+	assert_int_equal(read_at(lib_now()), IOFILTER_ANSWERED);
+}
+
 /* --- a writer that was killed --- */
 
 static int change(enum iofilter_clock_op op, __s64 value)
@@ -140,7 +174,7 @@ static bool killed(int at, bool back)
 	if (at == 3 && !back)
 		clk->mode = IOFILTER_CLOCK_PROVE; /* its last store */
 	if (at > 4)
-		iofilter_clockctl_even(clk);
+		__sync_fetch_and_add(&clk->epoch, 2 - (clk->epoch & 1));
 	return at < 5;
 }
 
@@ -204,6 +238,8 @@ static void killed_writer(void **state)
 /* Who only looks changes nothing: an owner's clock goes on. */
 static void killed_reader(void **state)
 {
+	__u64 now;
+
 	(void)state;
 	fresh();
 	assert_int_equal(change(IOFILTER_CLOCK_OWN, 4711), 0);
@@ -215,7 +251,8 @@ static void killed_reader(void **state)
 	proven();
 	assert_int_equal(reg_clock_enter(clk, false), 0);
 	assert_int_equal(get("clock.proof"), IOFILTER_PROVEN);
-	assert_int_equal(clk->ready, 1);
+	samples(1, 4000, &now);
+	assert_int_equal(read_at(now), IOFILTER_ANSWERED);
 }
 
 /* Taken for dead, it was only held up. Whenever it goes on, the epoch is even in the end, and the lock free or another's. */
@@ -306,6 +343,7 @@ static void times_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(look),
 		cmocka_unit_test(killed_writer),
 		cmocka_unit_test(killed_reader),
 		cmocka_unit_test(late_writer),
