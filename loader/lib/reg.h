@@ -122,6 +122,8 @@ __u64 reg_clock_epoch(const struct reg_at *at);
 
 /* Of its numbers, less @n: */
 enum {
+	REG_CLOCK_NR_MODE = 0x00,
+	REG_CLOCK_NR_TIME,
 	REG_CLOCK_BRACKET = 0x07,
 	REG_CLOCK_ABSENCE,
 	REG_CLOCK_EXPIRY,

@@ -89,7 +89,7 @@ GIVEN_SET(expiry)
 
 const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_values *v, __u16 n, __u32 element)
 {
-	__u64 bracket = clk->bracket, expiry = clk->expiry;
+	__u64 bracket = clk->bracket, expiry = clk->expiry, mode = 0, time;
 	bool given = v->find(v->from, n + REG_CLOCK_BRACKET, element, &bracket);
 
 	/* Versions before have let it through, and what they have saved is put back. */
@@ -97,6 +97,10 @@ const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_
 		return NULL;
 	if ((v->find(v->from, n + REG_CLOCK_EXPIRY, element, &expiry) || given) && expiry < bracket)
 		return LIB_EXPIRY_SHORT;
+	v->find(v->from, n + REG_CLOCK_NR_MODE, element, &mode);
+	if (mode >= IOFILTER_CLOCK_OWNED && clk->mode < IOFILTER_CLOCK_OWNED && !clk->bounded &&
+	    !v->find(v->from, n + REG_CLOCK_NR_TIME, element, &time))
+		return "clock.mode is 2 or 3 only together with clock.time, for what the clock shows is not known now";
 	return NULL;
 }
 

@@ -340,6 +340,36 @@ static void times_refused(void **state)
 	assert_int_equal(SET({ "clock.absence", 2 }), 0);
 }
 
+/* --- who owns it --- */
+
+#define UNKNOWN "clock.mode is 2 or 3 only together with clock.time, for what the clock shows is not known now"
+
+/* Nobody is shown 0 because nothing is known. */
+static void mode_refused(void **state)
+{
+	(void)state;
+	for (__u64 mode = IOFILTER_CLOCK_OWNED; mode <= IOFILTER_CLOCK_STOPPED; mode++) {
+		fresh();
+		refused(SET({ "clock.mode", mode }), -ERANGE, UNKNOWN);
+		refused(SET({ "clock.absence", 7 }, { "clock.mode", mode }), -ERANGE, UNKNOWN);
+		assert_true(clk->absence == IOFILTER_ABSENCE_NS && clk->mode == IOFILTER_CLOCK_PROVE);
+		assert_int_equal(SET({ "clock.mode", IOFILTER_CLOCK_HELD }), 0);
+		refused(SET({ "clock.mode", mode }), -ERANGE, UNKNOWN);
+		assert_int_equal(SET({ "clock.mode", mode }, { "clock.time", 1ULL << 40 }), 0);
+		assert_true(get("clock.time") >= 1ULL << 40 && get("clock.time") < (1ULL << 40) + 60 * IOFILTER_NSEC_PER_SEC);
+		/* From the one to the other its time goes with it. */
+		assert_int_equal(SET({ "clock.mode", IOFILTER_CLOCK_OWNED }), 0);
+		assert_int_equal(SET({ "clock.mode", IOFILTER_CLOCK_STOPPED }), 0);
+		assert_true(get("clock.time") >= 1ULL << 40);
+		/* Who gives it up knows no more. */
+		assert_int_equal(SET({ "clock.mode", IOFILTER_CLOCK_PROVE }), 0);
+		refused(SET({ "clock.mode", mode }), -ERANGE, UNKNOWN);
+		proven();
+		assert_int_equal(SET({ "clock.mode", mode }), 0);
+		assert_true(get("clock.time") > IOFILTER_NSEC_PER_SEC);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -349,6 +379,7 @@ int main(void)
 		cmocka_unit_test(late_writer),
 		cmocka_unit_test(times_stay),
 		cmocka_unit_test(times_refused),
+		cmocka_unit_test(mode_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -194,6 +194,9 @@ def get_and_set(regs):
     refused("set without a value", 2, "'clock.expiry' is not REGISTER=VALUE", *set_, "pmtimer", "clock.expiry")
     for val in "7ms", "", "99999999999999999999":
         refused("set of no number", 2, f"clock.expiry={val}: that is no number", *set_, "pmtimer", f"clock.expiry={val}")
+    unknown = "clock.mode is 2 or 3 only together with clock.time"
+    for mode in 2, 3:
+        refused("nobody's clock of which nothing is known", 1, unknown, "reg", "set", "--pid", other, "pmtimer", f"clock.mode={mode}")
     refused("set above the maximum", 1, "clock.expiry of pmtimer is 1 to 1000000000$", *set_, "pmtimer", "clock.expiry=1000000001")
     refused("set below the minimum", 1, "clock.bracket of pmtimer is 1 to 1000000000$", *set_, "pmtimer", "clock.bracket=0")
     refused("set of an expiry below the bracket", 1, "the expiry may not be shorter than the bracket$", *set_, "pmtimer", "clock.bracket=50000",
@@ -418,7 +421,7 @@ def test():
         want("map of a counter", "", "map", "--pid", qemu, "--pin", "pio:0x600+4", "counter", "freq=1000000", "width=24", "reload=1000000", "stop")
         want("attach at another port", "", "attach", "--pid", other, "--pin", "--port", "0x1608", "pmtimer")
         want("stop the clocks", "2 registers set", "reg", "set", "--pid", qemu, "pmtimer", "clock.mode=3", "clock.time=123456789000")
-        want("stop the clocks", "1 register set", "reg", "set", "--pid", qemu, "hpet", "clock.mode=3")
+        want("stop the clocks", "2 registers set", "reg", "set", "--pid", qemu, "hpet", "clock.mode=3", "clock.time=123456789000")
         get_and_set(regs)
         dumps(regs)
         save_and_restore(regs)

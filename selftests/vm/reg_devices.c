@@ -130,6 +130,9 @@ static void round_trip(struct dev *d, const struct iofilter_reg *reg, const stru
 	regs_get(d->f, &id, 1, &got);
 	TEST_ASSERT(got == first, "%s of %s [%u]: set to %#llx, is %#llx", reg->name, d->name, element, first, got);
 	TEST_LIB(iofilter_save(d->f, &data, &size));
+	/* Nobody's clock can only be owned if it shows something. */
+	if (!strcmp(reg->name, "clock.mode"))
+		d->prepare(d);
 	regs_set(d->f, &id, 1, &second);
 	regs_get(d->f, &id, 1, &got);
 	TEST_ASSERT(got == second, "%s of %s [%u]: set to %#llx, is %#llx", reg->name, d->name, element, second, got);

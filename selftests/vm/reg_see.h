@@ -72,7 +72,9 @@ static void see_fuse(struct dev *d, __u32 e)
 
 static void prepare_counter(struct dev *d)
 {
-	set_at(d, "clock.mode", 0, IOFILTER_CLOCK_STOPPED);
+	static const struct setting stands[] = { { "clock.mode", IOFILTER_CLOCK_STOPPED }, { "clock.time", 1000000000 } };
+
+	set_several(d, stands, ARRAY_SIZE(stands), 0);
 	set_at(d, "clock.absence", 0, 1000000000);
 	set_at(d, "clock.expiry", 0, 1000000000);
 }
