@@ -47,6 +47,27 @@ a=$(json map-600 'm["value"]')
 is map-600 'm["value"]' "$a"
 "$iofilter" clock --pid $qemu map-600 start || fail "clock start"
 is map-600 "m['running'] and m['value'] > $a" True
+# All clocks of the VM, but for what has none.
+said() { [ "$(sort "$dir/out")" = "$1" ] || fail "clock: wanted '$1', got '$(cat "$dir/out")'"; }
+"$iofilter" attach --pid $qemu --pin pmtimer rtc > "$dir/out" || fail "attach"
+"${map[@]}" --pin pio:0x610+4 const 1 > "$dir/out" || fail "a constant"
+"$iofilter" clock --pid $qemu map-600 stop > "$dir/out" || fail "clock stop of one"
+"$iofilter" clock --pid $qemu stop > "$dir/out" || fail "clock stop of all"
+said "map-600: clock of VM $qemu: stopped already
+pmtimer: clock of VM $qemu: stopped"
+is map-600 'm["running"]' False
+is pmtimer 'i["clock"]["proof"]' held
+refused "a proof of all" 2 "prove is for one device" "$iofilter" clock --pid $qemu prove
+refused "an owner of all" 2 "own is for one device" "$iofilter" clock --pid $qemu own=1
+refused "a device and nothing" 2 "unknown 'pmtimer': stop" "$iofilter" clock --pid $qemu pmtimer
+"$iofilter" clock --pid $qemu start > "$dir/out" || fail "clock start of all"
+said "map-600: clock of VM $qemu: started
+pmtimer: clock of VM $qemu: started"
+"$iofilter" clock --pid $qemu start > "$dir/out" || fail "clock start of all that run"
+said "map-600: clock of VM $qemu: runs already
+pmtimer: clock of VM $qemu: runs already"
+is map-600 'm["running"]' True
+"$iofilter" detach --pid $qemu pmtimer rtc map-610 > "$dir/out" || fail "detach"
 # An alarm that nobody waits for is counted all the same.
 "${map[@]}" pio:0x600 set 0 reload=1000 compare=10 alarm=periodic || fail "alarm"
 sleep 1
@@ -148,7 +169,10 @@ refused "the frequency of a constant" 1 "a value and nothing else" "${map[@]}" 0
 is m-380000000000 'm["value"]' 3
 "$iofilter" unmap --pid $qemu mmio:0x380000000000 0xd0000000 || fail "unmap"
 [ -e /sys/fs/bpf/kvm-iofilter/$qemu ] && fail "pins are left"
+"${map[@]}" --pin pio:0x610+4 const 1 > "$dir/out" || fail "a constant"
 "$iofilter" unmap --pid $qemu --json 0x600 | grep -q '^\["map-600"\]$' || fail "unmap --json"
+refused "the clock of none that has one" 1 "nothing that is attached to VM $qemu has a clock to stop" "$iofilter" clock --pid $qemu stop
+"$iofilter" unmap --pid $qemu 0x610 > "$dir/out" || fail "unmap of the constant"
 [ "$(wc -l < $filters)" = 1 ] || fail "still there: $(cat $filters)"
 
 # A table at an address.
