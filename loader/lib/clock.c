@@ -46,6 +46,17 @@ static int apply(const struct clock_ref *c, enum iofilter_clock_op op, __s64 off
 	return -EINVAL;
 }
 
+static int try_change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 offset)
+{
+	struct lib_hurry h;
+	int err;
+
+	lib_hurry(&h);
+	err = apply(c, op, offset);
+	lib_calm_down(&h);
+	return err;
+}
+
 static int change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 offset)
 {
 	const struct timespec ms = { .tv_nsec = 1000000 };
@@ -55,7 +66,7 @@ static int change(const struct clock_ref *c, enum iofilter_clock_op op, __s64 of
 		return pit_clock_set(c->pit, op);
 	if (c->map)
 		return map_clock_set(c->map, op, offset);
-	while ((err = apply(c, op, offset)) == -EBUSY) {
+	while ((err = try_change(c, op, offset)) == -EBUSY) {
 		if (++tries == WRITER_DEAD_MS)
 			iofilter_clockctl_break(c->clk, lib_now());
 		nanosleep(&ms, NULL);
