@@ -82,6 +82,8 @@ static void channel_slack_set(const struct reg_at *at, __u64 val)
 	clk->hi = clk->lo + (clk->bounded ? val : 0);
 }
 
+enum { COUNT = 0x40, PROGRAMMED, RW, WRITE_STATE = 0x45 };
+
 static const struct reg_row rows[] = {
 	REG_HEAD_ROWS(struct iofilter_pit, head),
 	REG_EACH(0x13, REG_N, "verdicts[]", struct iofilter_pit, verdicts, , 0, "accesses by what became of them"),
@@ -103,12 +105,12 @@ static const struct reg_row rows[] = {
 	PIT_REG(0x2c, REG_SH, "port61.gate_old", gate_old, 0, "a reset may have cleared the gate since it was seen"),
 	PIT_REG(0x2d, REG_S, "port61.toggles", toggles, 0, "reads in a row that have inverted bit 4"),
 	PIT_REG(0x2e, REG_S, "port61.toggle_misses", toggle_misses, 0, "reads that have not"),
-	PROGRAM(0x40, "count", count, PIT_COUNT_MAX, "1 .. 65536; 0: not known"),
-	PROGRAM(0x41, "programmed", programmed, 1, "rw, mode and bcd are known"),
-	PROGRAM(0x42, "rw", rw, 3, "1 LSB, 2 MSB, 3 LSB then MSB"),
+	PROGRAM(COUNT, "count", count, PIT_COUNT_MAX, "1 .. 65536; 0: not known"),
+	PROGRAM(PROGRAMMED, "programmed", programmed, 1, "rw, mode and bcd are known"),
+	PROGRAM(RW, "rw", rw, 3, "1 LSB, 2 MSB, 3 LSB then MSB"),
 	PROGRAM(0x43, "mode", mode, 7, "of the control word"),
 	PROGRAM(0x44, "bcd", bcd, 1, "of the control word"),
-	PROGRAM(0x45, "write_state", write_state, PIT_WORD_MSB, "the next byte of a count: 1 LSB, 2 MSB, 3 and 4 of a word"),
+	PROGRAM(WRITE_STATE, "write_state", write_state, PIT_WORD_MSB, "the next byte of a count: 1 LSB, 2 MSB, 3 and 4 of a word"),
 	PROGRAM(0x46, "write_latch", write_latch, 0, "LSB of a word of which the MSB is to come"),
 	PROGRAM(0x47, "states", states, 0, "in which the VMM's flip-flop and latches may be, a bit each"),
 	CHANNEL(0x48, REG_SH, "loading", loading, 0, "a load is on its way to the VMM"),
@@ -190,14 +192,32 @@ static void break_lock(void *state)
 	iofilter_unlock(&p->lock);
 }
 
+/* In a saved state it may be made right (check()). */
+static const char *program_misfit(const struct pit_channel *c, const struct reg_values *v, __u32 channel)
+{
+	bool known = reg_will_be(v, RW, channel, c->rw) && reg_will_be(v, WRITE_STATE, channel, c->write_state);
+	__u64 val;
+
+	if (v->restoring)
+		return NULL;
+	if (!known && v->find(v->from, PROGRAMMED, channel, &val) && val)
+		return "channel[].programmed of pit is 0 as long as rw or write_state is";
+	if ((!known || !reg_will_be(v, PROGRAMMED, channel, c->programmed)) && v->find(v->from, COUNT, channel, &val) && val)
+		return "channel[].count of pit is 0 as long as the channel is not programmed";
+	return NULL;
+}
+
 static const char *misfit(void *state, const struct reg_values *v)
 {
 	const struct iofilter_pit *p = state;
 	const char *why = NULL;
 	__u32 i;
 
-	for (i = 0; !why && i < PIT_CHANNELS; i++)
+	for (i = 0; !why && i < PIT_CHANNELS; i++) {
 		why = reg_clock_misfit(&p->channels[i].clock, v, 0x70, i);
+		if (!why)
+			why = program_misfit(&p->channels[i], v, i);
+	}
 	return why;
 }
 

@@ -185,6 +185,27 @@ static void test_buffer(void **state)
 	free(t);
 }
 
+/* What would be made 0 at once. */
+static void test_program(void **state)
+{
+	const struct device *d;
+	struct iofilter_pit *p = fresh_of("pit", &d);
+
+	(void)state;
+	assert_int_equal(set_one(d, p, "channel[2].count", &(__u32){ 1000 }), -ERANGE);
+	assert_string_equal(iofilter_error(), "channel[].count of pit is 0 as long as the channel is not programmed");
+	assert_int_equal(set_one(d, p, "channel[2].programmed", &(__u32){ 1 }), -ERANGE);
+	assert_string_equal(iofilter_error(), "channel[].programmed of pit is 0 as long as rw or write_state is");
+	assert_int_equal(set_one(d, p, "channel[2].rw", &(__u32){ 3 }), 0);
+	assert_int_equal(set_one(d, p, "channel[2].write_state", &(__u32){ 3 }), 0);
+	assert_int_equal(set_one(d, p, "channel[2].count", &(__u32){ 1000 }), -ERANGE);
+	assert_int_equal(set_one(d, p, "channel[2].programmed", &(__u32){ 1 }), 0);
+	assert_int_equal(set_one(d, p, "channel[2].count", &(__u32){ 1000 }), 0);
+	assert_int_equal(p->channels[2].count, 1000);
+	assert_int_equal(set_one(d, p, "channel[1].count", &(__u32){ 1000 }), -ERANGE);
+	free(p);
+}
+
 /* A lock whose owner was killed, and a string whose vCPU never comes back for the rest: each is taken from it, after a second. */
 static void test_left_behind(void **state)
 {
@@ -299,6 +320,7 @@ int main(void)
 		cmocka_unit_test(test_set),
 		cmocka_unit_test(test_initial),
 		cmocka_unit_test(test_buffer),
+		cmocka_unit_test(test_program),
 		cmocka_unit_test(test_left_behind),
 		cmocka_unit_test(test_changed),
 	};
