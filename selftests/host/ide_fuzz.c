@@ -159,6 +159,8 @@ static uint32_t model(struct ide *d, const struct access *a, uint32_t i)
 static void attach(int n)
 {
 	memset(filters[n], 0, sizeof(*filters[n]));
+	filters[n]->watch.absence = IOFILTER_ABSENCE_NS;
+	filters[n]->watch.expiry = IDE_EXPIRY_NS;
 	memset(filters[n]->own.data, n ? 0x33 : 0xcc, sizeof(filters[n]->own.data));
 	filters[n]->base = IDE_PRIMARY;
 	current = n;
