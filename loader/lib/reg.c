@@ -66,6 +66,7 @@ static struct reg_at reg_at(const struct reg_row *row, void *state, __u32 elemen
 		.state = state,
 		.place = (char *)state + row->off + (size_t)element * row->stride,
 		.element = element,
+		.row = row,
 		.ctx = ctx,
 	};
 }

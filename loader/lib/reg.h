@@ -21,6 +21,7 @@
 struct reg_ctx {
 	__u64 now; /* CLOCK_MONOTONIC, ns */
 	bool restoring;
+	const struct reg_values *values; /* .. these */
 };
 
 /* One element of a register in a state. */
@@ -28,6 +29,7 @@ struct reg_at {
 	void *state;
 	void *place; /* of the row's offset and stride */
 	__u32 element;
+	const struct reg_row *row;
 	const struct reg_ctx *ctx;
 };
 
@@ -127,6 +129,8 @@ enum {
 	REG_CLOCK_BRACKET = 0x07,
 	REG_CLOCK_ABSENCE,
 	REG_CLOCK_EXPIRY,
+	REG_CLOCK_CALIBRATING = 0x0b,
+	REG_CLOCK_SCALED,
 };
 
 void reg_clock_bracket_set(const struct reg_at *at, __u64 val);
@@ -146,9 +150,9 @@ void reg_clock_expiry_set(const struct reg_at *at, __u64 val);
 	REG_CLOCK_GIVEN((n) + REG_CLOCK_BRACKET, pre "bracket", type, array, bracket, "ns: a sample confirms within it"),             \
 	REG_CLOCK_GIVEN((n) + REG_CLOCK_ABSENCE, pre "absence", type, array, absence, "ns: out of KVM for less is no pause"),         \
 	REG_CLOCK_GIVEN((n) + REG_CLOCK_EXPIRY, pre "expiry", type, array, expiry, "ns: age of a proof at an audit"),                 \
-	REG_CLK((n) + 0x0a, REG_S, pre, "best_bracket", type, array, best_bracket, 0, "ns: the shortest round trip seen"),          \
-	REG_CLK((n) + 0x0b, REG_S, pre, "calibrating", type, array, calibrating, 0, "samples still wanted to measure it"),          \
-	REG_CLK((n) + 0x0c, REG_S, pre, "scaled", type, array, scaled, 0, "the times were measured, not given"),                    \
+	REG_CLK((n) + 0x0a, REG_SH, pre, "best_bracket", type, array, best_bracket, 0, "ns: the shortest round trip seen"),          \
+	REG_CLK((n) + REG_CLOCK_CALIBRATING, REG_SH, pre, "calibrating", type, array, calibrating, 0, "samples still wanted to measure it"), \
+	REG_CLK((n) + REG_CLOCK_SCALED, REG_SH, pre, "scaled", type, array, scaled, 0, "the times were measured, not given"),         \
 	REG_CLK((n) + 0x0d, REG_SH, pre, "proof", type, array, proof, 0, "0 unproven, 1 proven, 2 fused"),                          \
 	REG_CLK((n) + 0x0e, REG_SH, pre, "ready", type, array, ready, 0, "reads are answered"),                                     \
 	REG_CLK((n) + 0x0f, REG_SH, pre, "bounded", type, array, bounded, 0, "lo and hi mean something"),                           \

@@ -72,20 +72,41 @@ void reg_clock_time_set(const struct reg_at *at, __u64 val)
 		iofilter_clockctl_owned(clk, ctx->now, val - ctx->now);
 }
 
+/*
+ * Were the times that are restored measured, on another host for all that is known? Not yet measured, they are those that every clock
+ * begins with. Others were set, when that did not yet end the calibration.
+ */
+static bool measured(const struct reg_at *at, __u16 n)
+{
+	const struct reg_values *v = at->ctx->values;
+
+	return reg_will_be(v, n + REG_CLOCK_SCALED, at->element, 0) ||
+	       (reg_will_be(v, n + REG_CLOCK_CALIBRATING, at->element, 0) &&
+		reg_will_be(v, n + REG_CLOCK_BRACKET, at->element, 0) == IOFILTER_BRACKET_NS &&
+		reg_will_be(v, n + REG_CLOCK_ABSENCE, at->element, 0) == IOFILTER_ABSENCE_NS &&
+		reg_will_be(v, n + REG_CLOCK_EXPIRY, at->element, 0) == IOFILTER_EXPIRY_NS);
+}
+
+static void give(struct iofilter_clock *clk, __u64 *time, const struct reg_at *at, __u16 n, __u64 val)
+{
+	if (at->ctx->restoring && measured(at, n))
+		return;
+	iofilter_store(*time, val);
+	clk->calibrating = clk->scaled = 0;
+}
+
 /* A time that is given is not measured any more, as at an attach. */
-#define GIVEN_SET(member)                                                                                                    \
+#define GIVEN_SET(member, which)                                                                                             \
 	void reg_clock_##member##_set(const struct reg_at *at, __u64 val)                                                     \
 	{                                                                                                                     \
 		struct iofilter_clock *clk = (void *)((char *)at->place - offsetof(struct iofilter_clock, member));           \
 															      \
-		iofilter_store(clk->member, val);                                                                             \
-		if (!at->ctx->restoring)                                                                                      \
-			clk->calibrating = clk->scaled = 0;                                                                   \
+		give(clk, &clk->member, at, at->row->nr - (which), val);                                                      \
 	}
 
-GIVEN_SET(bracket)
-GIVEN_SET(absence)
-GIVEN_SET(expiry)
+GIVEN_SET(bracket, REG_CLOCK_BRACKET)
+GIVEN_SET(absence, REG_CLOCK_ABSENCE)
+GIVEN_SET(expiry, REG_CLOCK_EXPIRY)
 
 const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_values *v, __u16 n, __u32 element)
 {

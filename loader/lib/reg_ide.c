@@ -27,14 +27,19 @@ static __u32 sectors_used(const struct reg_row *row, const void *state)
 	return there < IDE_OWN_DATA ? (there + IDE_SECTOR - 1) / IDE_SECTOR : IDE_OWN_DATA / IDE_SECTOR;
 }
 
+enum { WATCH_CALIBRATING = 0x3c, WATCH_SCALED };
+
 /* One that is given is not measured any more, as at an attach. */
 static void absence_set(const struct reg_at *at, __u64 val)
 {
 	struct iofilter_ide *ide = at->state;
 
+	/* What was measured was so on another host, for all that is known, and what it begins with this one has, too. */
+	if (at->ctx->restoring &&
+	    (reg_will_be(at->ctx->values, WATCH_SCALED, 0, 0) || (reg_will_be(at->ctx->values, WATCH_CALIBRATING, 0, 0) && val == IOFILTER_ABSENCE_NS)))
+		return;
 	iofilter_store(ide->watch.absence, val);
-	if (!at->ctx->restoring)
-		ide->watch.calibrating = ide->watch.scaled = 0;
+	ide->watch.calibrating = ide->watch.scaled = 0;
 }
 
 static const struct reg_row rows[] = {
@@ -69,9 +74,9 @@ static const struct reg_row rows[] = {
 	  .elements = 1, .min = 1, .max = LIB_TIME_MAX, .set = absence_set, .meaning = "ns: out of KVM for less is no pause" },
 	{ .nr = 0x3a, .size = 8, .flags = REG_S | REG_W, .name = "watch.expiry", .off = offsetof(struct iofilter_ide, watch.expiry),
 	  .elements = 1, .min = 1, .max = LIB_TIME_MAX, .meaning = "ns: age of an answer at an audit" },
-	WATCH(0x3b, REG_S, "best_bracket", best_bracket, "ns: the shortest round trip seen"),
-	WATCH(0x3c, REG_S, "calibrating", calibrating, "samples still wanted to measure it"),
-	WATCH(0x3d, REG_S, "scaled", scaled, "the absence was measured, not given"),
+	WATCH(0x3b, REG_SH, "best_bracket", best_bracket, "ns: the shortest round trip seen"),
+	WATCH(WATCH_CALIBRATING, REG_SH, "calibrating", calibrating, "samples still wanted to measure it"),
+	WATCH(WATCH_SCALED, REG_SH, "scaled", scaled, "the absence was measured, not given"),
 	WATCH(0x40, REG_N, "samples", samples, "answers of the VMM"),
 	WATCH(0x41, REG_N, "learnt", learnt, ".. that told something"),
 	WATCH(0x42, REG_N, "lost", lost, ".. that were lost"),

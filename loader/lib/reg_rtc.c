@@ -61,14 +61,19 @@ static void cell_set(const struct reg_at *at, __u64 val)
 	iofilter_store(c->at, at->ctx->now);
 }
 
+enum { RTC_CALIBRATING = 0x33, RTC_SCALED };
+
 /* One that is given is not measured any more, as at an attach. */
 static void absence_set(const struct reg_at *at, __u64 val)
 {
 	struct iofilter_rtc *r = at->state;
 
+	/* What was measured was so on another host, for all that is known, and what it begins with this one has, too. */
+	if (at->ctx->restoring &&
+	    (reg_will_be(at->ctx->values, RTC_SCALED, 0, 0) || (reg_will_be(at->ctx->values, RTC_CALIBRATING, 0, 0) && val == IOFILTER_ABSENCE_NS)))
+		return;
 	iofilter_store(r->absence, val);
-	if (!at->ctx->restoring)
-		r->calibrating = r->scaled = 0;
+	r->calibrating = r->scaled = 0;
 }
 
 static const struct reg_row rows[] = {
@@ -95,9 +100,9 @@ static const struct reg_row rows[] = {
 	  .min = 1, .max = LIB_TIME_MAX, .set = absence_set, .meaning = "ns: out of KVM for less is no pause" },
 	{ .nr = 0x31, .size = 8, .flags = REG_S | REG_W, .name = "expiry", .off = offsetof(struct iofilter_rtc, expiry), .elements = 1,
 	  .min = 1, .max = LIB_TIME_MAX, .meaning = "ns: for so long an answer is good" },
-	RTC(0x32, REG_S, "best_bracket", best_bracket, 0, "ns: the shortest round trip seen"),
-	RTC(0x33, REG_S, "calibrating", calibrating, 0, "samples still wanted to measure it"),
-	RTC(0x34, REG_S, "scaled", scaled, 0, "the absence was measured, not given"),
+	RTC(0x32, REG_SH, "best_bracket", best_bracket, 0, "ns: the shortest round trip seen"),
+	RTC(RTC_CALIBRATING, REG_SH, "calibrating", calibrating, 0, "samples still wanted to measure it"),
+	RTC(RTC_SCALED, REG_SH, "scaled", scaled, 0, "the absence was measured, not given"),
 	RTC(0x35, REG_T, "last_sample_at", last_sample_at, 0, "the newest answer of the VMM"),
 	RTC(0x40, REG_SH, "time.valid", time.valid, 0, "the VMM publishes the time"),
 	RTC(0x41, REG_T, "time.second_at", time.second_at, 0, "a second began ns"),

@@ -293,8 +293,9 @@ int saved_check(const struct device *d, void *state, const void *data, size_t si
 
 static void apply_records(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
 {
-	const struct reg_ctx here = { .now = ctx->now, .restoring = true };
 	struct records *a = arg;
+	const struct reg_values values = { .find = find_record, .from = a, .restoring = true };
+	const struct reg_ctx here = { .now = ctx->now, .restoring = true, .values = &values };
 	const struct reg_row *row;
 	const char *at, *value;
 	char number[8];

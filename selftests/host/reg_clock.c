@@ -340,6 +340,70 @@ static void times_refused(void **state)
 	assert_int_equal(SET({ "clock.absence", 2 }), 0);
 }
 
+/* --- times that are restored --- */
+
+/* Save, and put back into one that has had @n answers of another host, with a round trip of @ns; @here: .. and a time that was set. */
+static void move_to(int n, __u64 ns, const struct setting *here)
+{
+	const struct device *d = device_find("pmtimer");
+	size_t size;
+	void *data;
+
+	assert_int_equal(saved_make(d, &pm, &data, &size), 0);
+	fresh();
+	samples(n, ns, NULL);
+	if (here)
+		assert_int_equal(set(here), 0);
+	assert_int_equal(saved_apply(d, &pm, data, size, 0), 0);
+	free(data);
+}
+
+/* From a fast host to a slow one, whether or not the one or the other has been measured by then. */
+static void measured_elsewhere(void **state)
+{
+	__u64 now;
+
+	(void)state;
+	for (int there = 0; there <= 2 * IOFILTER_CALIBRATION; there += IOFILTER_CALIBRATION / 2)
+		for (int here = 0; here <= 2 * IOFILTER_CALIBRATION; here += IOFILTER_CALIBRATION / 2) {
+			fresh();
+			samples(there, 4000, NULL);
+			move_to(here, 300000, NULL);
+			samples(2 * IOFILTER_CALIBRATION, 300000, &now);
+			assert_true(clk->bracket == 1200000 && clk->best_bracket == 300000 && clk->scaled && !clk->calibrating);
+			assert_int_equal(read_at(now), IOFILTER_ANSWERED);
+		}
+}
+
+static void given_elsewhere(void **state)
+{
+	static const struct setting here[MOST] = { { "clock.expiry", 5000000 } };
+	static const __u64 times[] = { 44444, 55555, 6666666 };
+
+	(void)state;
+	for (int old = 0; old < 2; old++) {
+		fresh();
+		if (old) {
+			/* As versions before did: the calibration goes on. */
+			clk->bracket = times[0];
+			clk->absence = times[1];
+			clk->expiry = times[2];
+		} else {
+			samples(2 * IOFILTER_CALIBRATION, 4000, NULL);
+			assert_int_equal(SET({ "clock.bracket", times[0] }, { "clock.absence", times[1] }, { "clock.expiry", times[2] }), 0);
+		}
+		move_to(IOFILTER_CALIBRATION, 300000, NULL);
+		samples(2 * IOFILTER_CALIBRATION, 300000, NULL);
+		assert_true(clk->bracket == times[0] && clk->absence == times[1] && clk->expiry == times[2]);
+	}
+	/* What was given here stays, too, if there nothing was. */
+	fresh();
+	samples(2 * IOFILTER_CALIBRATION, 50000, NULL);
+	move_to(0, 0, here);
+	samples(2 * IOFILTER_CALIBRATION, 50000, NULL);
+	assert_true(clk->expiry == 5000000 && clk->bracket == IOFILTER_BRACKET_NS);
+}
+
 /* --- who owns it --- */
 
 #define UNKNOWN "clock.mode is 2 or 3 only together with clock.time, for what the clock shows is not known now"
@@ -379,6 +443,8 @@ int main(void)
 		cmocka_unit_test(late_writer),
 		cmocka_unit_test(times_stay),
 		cmocka_unit_test(times_refused),
+		cmocka_unit_test(measured_elsewhere),
+		cmocka_unit_test(given_elsewhere),
 		cmocka_unit_test(mode_refused),
 	};
 

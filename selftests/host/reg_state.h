@@ -36,6 +36,11 @@ static int ends(const char *s, const char *end)
 	return strlen(s) >= strlen(end) && !strcmp(s + strlen(s) - strlen(end), end);
 }
 
+static bool is_time(const struct reg_row *row)
+{
+	return ends(row->name, "expiry") || ends(row->name, "absence") || ends(row->name, "bracket");
+}
+
 /* A value for each element of each register that depends on nothing else, and that goes together with the others'. */
 static __u64 value_of(const struct reg_row *row, __u32 e)
 {
@@ -58,7 +63,7 @@ static __u64 value_of(const struct reg_row *row, __u32 e)
 	for (i = 0; i < ARRAY_SIZE(fixed); i++)
 		if (!strcmp(row->name, fixed[i].name))
 			return fixed[i].val + e * fixed[i].per_element;
-	if (ends(row->name, "expiry") || ends(row->name, "absence") || ends(row->name, "bracket"))
+	if (is_time(row))
 		return 900000000 + val % 1000;
 	if (max)
 		val = row->min + val % (max - row->min + 1 ?: 1);
