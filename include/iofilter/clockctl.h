@@ -16,13 +16,10 @@
 enum { IOFILTER_CLOCK_LOOKING = 2, IOFILTER_CLOCK_CHANGING, IOFILTER_CLOCK_LEAVING };
 
 /* While the epoch is odd no reader can answer; one that has begun before it finds out at its end. */
-static inline int iofilter_clockctl_enter(struct iofilter_clock *clk, __u32 what)
+static inline int iofilter_clockctl_bar(struct iofilter_clock *clk)
 {
-	__u64 epoch;
+	__u64 epoch = iofilter_load(clk->epoch);
 
-	if (__sync_val_compare_and_swap(&clk->writer, 0, what))
-		return -EBUSY;
-	epoch = iofilter_load(clk->epoch);
 	/* Fails if this was held up for so long that the lock is another's by now. */
 	return __sync_val_compare_and_swap(&clk->epoch, epoch, (epoch + 1) | 1) == epoch ? 0 : -EBUSY;
 }
@@ -42,11 +39,10 @@ static inline void iofilter_clockctl_leave(struct iofilter_clock *clk)
 
 static inline int iofilter_clockctl_begin(struct iofilter_clock *clk)
 {
-	int err = iofilter_clockctl_enter(clk, IOFILTER_CLOCK_CHANGING);
-
-	if (!err)
-		iofilter_store(clk->ready, 0);
-	return err;
+	if (__sync_val_compare_and_swap(&clk->writer, 0, IOFILTER_CLOCK_CHANGING) || iofilter_clockctl_bar(clk))
+		return -EBUSY;
+	iofilter_store(clk->ready, 0);
+	return 0;
 }
 
 static inline void iofilter_clockctl_end(struct iofilter_clock *clk)
@@ -58,7 +54,10 @@ static inline void iofilter_clockctl_end(struct iofilter_clock *clk)
 /* All of the clock as it is at one moment, between this and iofilter_clockctl_looked(). */
 static inline int iofilter_clockctl_look(struct iofilter_clock *clk)
 {
-	return iofilter_clockctl_enter(clk, IOFILTER_CLOCK_LOOKING);
+	if (__sync_val_compare_and_swap(&clk->writer, 0, IOFILTER_CLOCK_LOOKING))
+		return -EBUSY;
+	/* Of one that the VMM owns no answer matters. */
+	return clk->mode < IOFILTER_CLOCK_OWNED ? iofilter_clockctl_bar(clk) : 0;
 }
 
 /*
@@ -72,8 +71,10 @@ static inline void iofilter_clockctl_looked(struct iofilter_clock *clk, __u64 no
 	if (clk->mode < IOFILTER_CLOCK_OWNED) {
 		iofilter_store(clk->ready, 0);
 		clk->need = iofilter_max(clk->need, now);
+		iofilter_clockctl_leave(clk);
+	} else {
+		__sync_lock_test_and_set(&clk->writer, 0);
 	}
-	iofilter_clockctl_leave(clk);
 }
 
 /* Inside begin and end, all that follow to the next line. */
