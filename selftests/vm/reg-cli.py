@@ -122,6 +122,15 @@ def content(name):
         return f.read()
 
 
+def but_for_looks(pid):
+    """What is attached to a VM whose clocks are not stopped: after a look those wait for a newer answer."""
+    all_of = from_json("dump", "--pid", pid)
+    for parts in all_of.values():
+        for name in "clock.epoch", "clock.need":
+            parts["shadow"].pop(name, None)
+    return all_of
+
+
 def lists():
     """What the library says of each device. Return: a register's name, without its element, by its device: its row."""
     regs, prefixes = {}, set()
@@ -300,10 +309,10 @@ def save_and_restore(regs):
             return state
         refused(f"restore of {reg} {val}", 1, says, *restore, put("forged", altered(whole, "map-600", change)))
     refused("restore to no VM", 1, "4194303", "restore", "--pid", 4194303, path("all"))
-    of_other = call("dump", "--pid", other, "--json")
+    of_other = but_for_looks(other)
     refused("restore to a VM with other filters", 1, f"is not attached to VM {other}|addr of pmtimer", "restore", "--pid", other, path("all"))
     refused("restore to another port", 1, "addr of pmtimer was another one", "restore", "--pid", other, path("two"))
-    check(call("dump", "--pid", other, "--json") == of_other, "a restore that was refused has changed the other VM")
+    check(but_for_looks(other) == of_other, "a restore that was refused has changed the other VM")
     unknown(regs)
     want("detach", "", "detach", "--pid", qemu, "ide")
     refused("restore with one filter gone", 1, f"ide is not attached to VM {qemu}", *restore, path("all"))
