@@ -36,19 +36,19 @@ abi-check abi-update: loader
 	$(Q)$(MAKE) -C loader $@
 
 check: setup
-	@$(MAKE) all
+	@$(MAKE) -j$$(nproc) all
 	@selftests/run
 
 torture: setup
-	@$(MAKE) all
+	@$(MAKE) -j$$(nproc) all
 	@selftests/run --torture
 
 demo: setup
-	@$(MAKE) all
+	@$(MAKE) -j$$(nproc) all
 	@scripts/demo.sh $(if $(filter host,$(VM)),--host)
 
 bench: setup
-	@$(MAKE) all
+	@$(MAKE) -j$$(nproc) all
 	@scripts/bench.sh
 
 clean:

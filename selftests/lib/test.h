@@ -70,6 +70,12 @@ static inline unsigned long test_scale(void)
 	return n ? n : 1;
 }
 
+/* How many of something: @n, with TORTURE set @torture, and IOFILTER_SCALE times as many. */
+static inline unsigned long test_count(unsigned long n, unsigned long torture)
+{
+	return (getenv("TORTURE") ? torture : n) * test_scale();
+}
+
 /* What random() is to begin with: SEED= repeats a run. The caller prints it. */
 static inline unsigned int test_seed(void)
 {

@@ -62,7 +62,7 @@ def judge(guest, reads, line):
 
 
 def raw():
-    reads = int(40000 * SCALE)
+    reads = int(20000 * SCALE)
     with Guest(cpus=3) as guest:
         guest.boot()
         filt = Filter(guest, device="hpet")

@@ -50,7 +50,7 @@ def sweep(guest, times):
 
 
 def test():
-    times = int(3 * SCALE)
+    times = int(SCALE)
     with Guest() as guest:
         guest.boot()
         check(sweep(guest, times) == 0, f"QEMU alone answers {len(READS)} kinds of reads as expected")

@@ -244,7 +244,7 @@ static void toggle_on(bool free)
 	before = answered(&r);
 	vmm_start(r.vmm, 1, guest_reader, 0);
 	vmm_start(r.vmm, 2, guest_reader, 0);
-	vmm_run(r.vmm, 0, guest_toggle, 400 * test_scale() * (getenv("TORTURE") ? 10 : 1));
+	vmm_run(r.vmm, 0, guest_toggle, test_count(120, 4000));
 	vmm_join(r.vmm, 1);
 	vmm_join(r.vmm, 2);
 	report(&r, "toggle");

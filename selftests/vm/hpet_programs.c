@@ -299,7 +299,7 @@ static void setup_machine(void)
 
 static void programs(void)
 {
-	unsigned int n = 2000 * test_scale(), seed = test_seed();
+	unsigned int n = test_count(400, 2000), seed = test_seed();
 	unsigned long alone, filtered;
 
 	printf("   SEED=%u, %u programs\n", seed, n);
@@ -318,7 +318,7 @@ static void programs(void)
 
 static void programs_qemu(void)
 {
-	unsigned int n = (getenv("TORTURE") ? 2000 : 200) * test_scale(), seed = test_seed();
+	unsigned int n = test_count(100, 2000), seed = test_seed();
 	int version = qemu_version();
 	struct iofilter *f;
 	__u64 reads;

@@ -253,7 +253,7 @@ static void *racer_run(void *arg)
 static void races(void)
 {
 	static const struct racer racers[] = { { .f = race_vm }, { .f = race_close }, { .f = race_detach } };
-	int refs = filter_module_refs(), i, j, n = 200 * test_scale();
+	int refs = filter_module_refs(), i, j, n = test_count(60, 200);
 
 	srandom(time(NULL));
 	for (i = 0; i < n; i++) {

@@ -238,7 +238,7 @@ static void changes_while_read(void)
 	newest = back = reads = stop = 0;
 	for (i = 0; i < 2; i++)
 		vmm_start(vmm, i, guest_monotone, MMIO);
-	end = now_ns() + 10 * test_scale() * 1000000000ULL;
+	end = now_ns() + test_count(4, 10) * 1000000000ULL;
 	while (now_ns() < end) {
 		switch (changes++ % 5) {
 		case 0:
@@ -310,8 +310,8 @@ static void unmap_while_read(void)
 	reads = other = stop = 0;
 	for (i = 0; i < 2; i++)
 		vmm_start(vmm, i, guest_const, i);
-	end = now_ns() + 10 * test_scale() * 1000000000ULL;
-	for (n = 0; now_ns() < end || n < 20; n++) {
+	end = now_ns() + test_count(4, 10) * 1000000000ULL;
+	for (n = 0; now_ns() < end || n < (int)test_count(6, 20); n++) {
 		f[0] = map(const_at(PORT, 4, WORD));
 		f[1] = map(const_at(MMIO, 8, WORD));
 		usleep(n % 4 * 5000);

@@ -109,7 +109,7 @@ static void kill_holder(struct bpf_link *link)
 
 static void moments(void)
 {
-	unsigned long i, n = getenv("TORTURE") ? 10000 : 500 * test_scale(), upto, wrong, torn = 0, cut = 0, spare = 0;
+	unsigned long i, n = test_count(500, 10000), upto, wrong, torn = 0, cut = 0, spare = 0;
 	unsigned long in_flight = 0, how[3] = {}, killed = 0, total = 0, now_cut;
 	struct drains before, after;
 	struct pit_channel *times = malloc(sizeof(*times));

@@ -336,7 +336,7 @@ static unsigned long series(enum side where, unsigned long n, unsigned int seed)
 
 static void programs(void)
 {
-	unsigned long n = getenv("TORTURE") ? 20000 : 2000 * test_scale(), alone, filtered;
+	unsigned long n = test_count(400, 20000), alone, filtered;
 	unsigned int seed = test_seed();
 
 	answered = cuts = 0;
@@ -365,7 +365,7 @@ static void programs(void)
 
 static void saved(void)
 {
-	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale();
+	unsigned long n = test_count(200, 2000);
 	unsigned int seed = test_seed();
 
 	printf("   SEED=%u, %lu programs, each of them saved in its middle\n", seed, n);
@@ -399,7 +399,7 @@ static void end_qemu(void)
 /* Stock QEMU, whose PIT is its own with a split irqchip. */
 static void programs_qemu(void)
 {
-	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale(), all;
+	unsigned long n = test_count(200, 2000), all;
 	unsigned int seed = test_seed();
 
 	printf("   SEED=%u, %lu programs on stock QEMU without the filter, and the same with it\n", seed, n);
@@ -427,7 +427,7 @@ static void programs_qemu(void)
 /* QEMU as it is by default: the PIT is KVM's, and a read of port 0x61 is an exit and a system call for its state. */
 static void speaker_qemu(void)
 {
-	unsigned long n = getenv("TORTURE") ? 2000 : 200 * test_scale(), all;
+	unsigned long n = test_count(200, 2000), all;
 	unsigned int seed = test_seed();
 
 	printf("   SEED=%u, %lu programs for port 0x61 of stock QEMU without the filter, and the same with it\n", seed, n);

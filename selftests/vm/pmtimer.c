@@ -131,7 +131,7 @@ static void prove(struct run *r)
 
 static void hot_loop(void)
 {
-	unsigned long n = 200000 * test_scale(), before, exits;
+	unsigned long n = test_count(100000, 200000), before, exits;
 	struct filter_counts counts;
 	struct run r;
 
@@ -251,7 +251,7 @@ static void two_vcpus(void)
 	before = answered(&r);
 	vmm_start(r.vmm, 0, guest_turns, 0);
 	vmm_start(r.vmm, 1, guest_turns, 1);
-	end = now_ns() + 10 * test_scale() * 1000000000ULL;
+	end = now_ns() + test_count(4, 10) * 1000000000ULL;
 	/* A machine that shares its CPUs is slow to come to enough. */
 	while (now_ns() < end || (answered(&r) - before <= 1000 && now_ns() < end + 60 * 1000000000ULL))
 		usleep(100000);
@@ -279,7 +279,7 @@ static void pause_loop(bool clock_first)
 	prove(&r);
 	back = worst_back = stop = 0;
 	vmm_start(r.vmm, 0, guest_loop, 1L << 40);
-	for (i = 0; i < (int)(20 * test_scale()); i++) {
+	for (i = 0; i < (int)test_count(10, 20); i++) {
 		usleep(100000);
 		t = now_ns();
 		if (clock_first)

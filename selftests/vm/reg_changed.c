@@ -286,7 +286,7 @@ static void hold_and_compare(struct follower *w, int nr_vcpus)
 
 static void follow(const char *device, unsigned int flags, const char *table, const struct hot *hot, void (*guest)(long), int nr_vcpus)
 {
-	unsigned long wanted = (getenv("TORTURE") ? 1000000 : 50000) * test_scale(), accesses = 0, rounds = 0;
+	unsigned long wanted = test_count(50000, 1000000), accesses = 0, rounds = 0;
 	struct vmm *vmm = machine_new(nr_vcpus, flags);
 	struct iofilter *f = reg_attach(vmm, device, table);
 	struct follower w;

@@ -14,7 +14,7 @@ static volatile unsigned long accesses[2];
 
 static unsigned long sets(void)
 {
-	return (getenv("TORTURE") ? 1000000 : 100000) * test_scale();
+	return test_count(30000, 1000000);
 }
 
 /* How many different sets there were: a hash table without removal. */

@@ -228,7 +228,7 @@ static void series(unsigned int n, unsigned int seed, const char *how)
 
 static void programs(void)
 {
-	unsigned int n = 2000 * test_scale(), seed = test_seed();
+	unsigned int n = test_count(400, 2000), seed = test_seed();
 	unsigned long alone;
 
 	printf("   SEED=%u, %u programs without the filter, and with it\n", seed, n);
@@ -248,7 +248,7 @@ static void programs(void)
 
 static void programs_qemu(void)
 {
-	unsigned int n = (getenv("TORTURE") ? 2000 : 200) * test_scale(), seed = test_seed();
+	unsigned int n = test_count(100, 2000), seed = test_seed();
 	const struct iofilter_rtc *r;
 	struct iofilter *f;
 

@@ -86,7 +86,7 @@ def marks(rnd, args):
     vm = Saved(["--flat=" + payload("marks"), "--disk=" + disk.name, "--save-at=" + MARK] + args)
     away = 0
     while vm.go() == SAVED:
-        if vm.processes % 8 == 3:
+        if vm.processes % 16 == 3:
             time.sleep(AWAY)
             away += 1
     text = vm.out.decode()
