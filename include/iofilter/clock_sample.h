@@ -176,8 +176,10 @@ static inline void iofilter_clock_wait(struct iofilter_clock *clk, __u64 now)
 /* An answer was consumed that cannot be compared. */
 static inline void iofilter_clock_lost(struct iofilter_clock *clk, __u64 now)
 {
+	if (clk->mode >= IOFILTER_CLOCK_OWNED)
+		return;
 	iofilter_clock_wait(clk, now);
-	clk->lost += clk->mode < IOFILTER_CLOCK_OWNED;
+	clk->lost++;
 }
 
 /*
@@ -187,10 +189,7 @@ static inline void iofilter_clock_lost(struct iofilter_clock *clk, __u64 now)
 static inline void iofilter_clock_doubt(struct iofilter_clock *clk, __u64 now)
 {
 	iofilter_store(clk->sign_at, iofilter_max(clk->sign_at, now));
-	if (clk->mode >= IOFILTER_CLOCK_OWNED)
-		return;
-	iofilter_store(clk->ready, 0);
-	clk->need = iofilter_max(clk->need, now);
+	iofilter_clock_wait(clk, now);
 }
 
 /* The guest has set, halted or started the counter: what was known of it is void. No sample of before may follow. */

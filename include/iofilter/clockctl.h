@@ -10,7 +10,7 @@
 #define IOFILTER_CLOCKCTL_H
 
 #include <errno.h>
-#include <iofilter/clock.h>
+#include <iofilter/clock_sample.h>
 
 /* struct iofilter_clock.writer: whose the try-lock is. 1: a sample's. */
 enum { IOFILTER_CLOCK_LOOKING = 2, IOFILTER_CLOCK_CHANGING, IOFILTER_CLOCK_LEAVING };
@@ -69,8 +69,7 @@ static inline void iofilter_clockctl_looked(struct iofilter_clock *clk, __u64 no
 	if (!iofilter_clockctl_leaving(clk, IOFILTER_CLOCK_LOOKING))
 		return;
 	if (clk->mode < IOFILTER_CLOCK_OWNED) {
-		iofilter_store(clk->ready, 0);
-		clk->need = iofilter_max(clk->need, now);
+		iofilter_clock_wait(clk, now);
 		iofilter_clockctl_leave(clk);
 	} else {
 		__sync_lock_test_and_set(&clk->writer, 0);
@@ -154,7 +153,7 @@ static inline void iofilter_clockctl_break(struct iofilter_clock *clk, __u64 now
 		__sync_val_compare_and_swap(&clk->writer, writer, 0);
 		return;
 	}
-	if (__sync_val_compare_and_swap(&clk->writer, writer, IOFILTER_CLOCK_LEAVING) != writer)
+	if (!iofilter_clockctl_leaving(clk, writer))
 		return;
 	if (iofilter_load(clk->epoch) & 1) {
 		iofilter_store(clk->ready, 0);
