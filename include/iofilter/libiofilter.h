@@ -285,12 +285,12 @@ int iofilter_detach(pid_t pid, const char *device, unsigned int drain_ms);
 
 /*
  * Swap a fresh program under the link of an attached device; no access is lost. The state (proof, counters) is kept
- * if its layout is the same and @opts has no reset, width, times or rules, which are written to a new one; then the old one is drained first. What
- * is not given is as the device has it, but for the width, which stays. @opts (may be NULL) as for iofilter_attach(), which has the errors, too;
- * but the device stays where it is (EINVAL: addr is given), a map is changed by iofilter_map() alone (EINVAL: map is given, or reset of a
- * map), a table with new state wants its rules again, and eventfds are those it was attached with. Needs CAP_SYS_ADMIN, too. ENOENT: it is not attached; EINVAL: the new program is for other ranges, another name or another VM;
- * ENOLINK: it was detached meanwhile; EBUSY: the guest has not ended its sequences within opts->drain_ms. With an error the old program
- * stays. Return: 1 if the state was kept, 0 if it is new.
+ * if its layout is the same and @opts has no reset, width, times or rules; else it is new, with what @opts has, and for the rest with what the
+ * program begins with (the width stays), and the old one is drained first. @opts (may be NULL) as for iofilter_attach(), which has the errors, too;
+ * but the device stays where it is (EINVAL: addr is given), a map is changed by iofilter_map() alone (EINVAL: map is given, or reset of a map), a
+ * table with new state wants its rules again, and eventfds are those it was attached with. Needs CAP_SYS_ADMIN, too. ENOENT: it is not attached;
+ * EINVAL: the new program is for other ranges, another name or another VM; ENOLINK: it was detached meanwhile; EBUSY: the guest has not ended
+ * its sequences within opts->drain_ms. With an error the old program stays. Return: 1 if the state was kept, 0 if it is new.
  */
 int iofilter_update(pid_t pid, const char *device, const struct iofilter_opts *opts);
 
