@@ -7,6 +7,7 @@
 #include <iofilter/pit_access.h>
 #include <iofilter/speaker.h>
 #include "reg_members.h"
+#include "reg_named.h"
 #include "reg_state.h"
 
 static void test_names_all(void **state)
@@ -163,12 +164,9 @@ static void test_initial(void **state)
 	free(p);
 }
 
-static int set_one(const struct device *d, void *s, const char *name, const void *val)
+static int set_one(const struct device *d, void *s, const char *name, __u64 val)
 {
-	__u64 id;
-
-	assert_int_equal(iofilter_reg_id(d->name, name, &id), 0);
-	return reg_set_many(d, s, &id, 1, val, IOFILTER_REG_SIZE(id));
+	return set_named(d, s, &(struct setting){ name, val }, 1);
 }
 
 /* Up to a buffer's end, which no row can say. */
@@ -178,8 +176,8 @@ static void test_buffer(void **state)
 	struct iofilter_table *t = fresh_of("table", &d);
 
 	(void)state;
-	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 512 }), 0);
-	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 513 }), -ERANGE);
+	assert_int_equal(set_one(d, t, "buffer[1].pos", 512), 0);
+	assert_int_equal(set_one(d, t, "buffer[1].pos", 513), -ERANGE);
 	assert_string_equal(iofilter_error(), "buffer[].pos of table is at most the buffer's len");
 	assert_int_equal(t->buffers[1].pos, 512);
 	free(t);
@@ -192,17 +190,17 @@ static void test_program(void **state)
 	struct iofilter_pit *p = fresh_of("pit", &d);
 
 	(void)state;
-	assert_int_equal(set_one(d, p, "channel[2].count", &(__u32){ 1000 }), -ERANGE);
+	assert_int_equal(set_one(d, p, "channel[2].count", 1000), -ERANGE);
 	assert_string_equal(iofilter_error(), "channel[].count of pit is 0 as long as the channel is not programmed");
-	assert_int_equal(set_one(d, p, "channel[2].programmed", &(__u32){ 1 }), -ERANGE);
+	assert_int_equal(set_one(d, p, "channel[2].programmed", 1), -ERANGE);
 	assert_string_equal(iofilter_error(), "channel[].programmed of pit is 0 as long as rw or write_state is");
-	assert_int_equal(set_one(d, p, "channel[2].rw", &(__u32){ 3 }), 0);
-	assert_int_equal(set_one(d, p, "channel[2].write_state", &(__u32){ 3 }), 0);
-	assert_int_equal(set_one(d, p, "channel[2].count", &(__u32){ 1000 }), -ERANGE);
-	assert_int_equal(set_one(d, p, "channel[2].programmed", &(__u32){ 1 }), 0);
-	assert_int_equal(set_one(d, p, "channel[2].count", &(__u32){ 1000 }), 0);
+	assert_int_equal(set_one(d, p, "channel[2].rw", 3), 0);
+	assert_int_equal(set_one(d, p, "channel[2].write_state", 3), 0);
+	assert_int_equal(set_one(d, p, "channel[2].count", 1000), -ERANGE);
+	assert_int_equal(set_one(d, p, "channel[2].programmed", 1), 0);
+	assert_int_equal(set_one(d, p, "channel[2].count", 1000), 0);
 	assert_int_equal(p->channels[2].count, 1000);
-	assert_int_equal(set_one(d, p, "channel[1].count", &(__u32){ 1000 }), -ERANGE);
+	assert_int_equal(set_one(d, p, "channel[1].count", 1000), -ERANGE);
 	free(p);
 }
 
@@ -215,10 +213,10 @@ static void test_left_behind(void **state)
 
 	(void)state;
 	t->lock = 1;
-	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 5 }), 0);
+	assert_int_equal(set_one(d, t, "buffer[1].pos", 5), 0);
 	assert_int_equal(t->lock, 0);
 	t->string.left = 3;
-	assert_int_equal(set_one(d, t, "buffer[1].pos", &(__u32){ 6 }), 0);
+	assert_int_equal(set_one(d, t, "buffer[1].pos", 6), 0);
 	assert_int_equal(t->string.left, 0);
 	assert_int_equal(t->lock, 0);
 	assert_int_equal(t->buffers[1].pos, 6);
@@ -228,7 +226,7 @@ static void test_left_behind(void **state)
 	ide->own.given = 1;
 	ide->own.string.left = 3;
 	ide->watch.lock = 1;
-	assert_int_equal(set_one(d, ide, "own.error", &(__u8){ 4 }), 0);
+	assert_int_equal(set_one(d, ide, "own.error", 4), 0);
 	assert_int_equal(ide->own.string.left, 0);
 	assert_int_equal(ide->own.lock, 0);
 	assert_int_equal(ide->watch.lock, 0);

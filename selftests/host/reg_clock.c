@@ -7,8 +7,7 @@
 #include <iofilter/clockctl.h>
 #include <iofilter/clock_sample.h>
 #include <iofilter/pmtimer.h>
-#include <loader/lib/reg.h>
-#include "host.h"
+#include "reg_named.h"
 
 /* What the library waits for here never comes. */
 int nanosleep(const struct timespec *want, struct timespec *left)
@@ -73,45 +72,17 @@ static void proven(void)
 	assert_int_equal(read_at(now), IOFILTER_ANSWERED);
 }
 
-static __u64 id_of(const char *name)
-{
-	__u64 id;
-
-	assert_int_equal(iofilter_reg_id("pmtimer", name, &id), 0);
-	return id;
-}
-
 static __u64 get(const char *name)
 {
-	__u64 id = id_of(name), val = 0;
-
-	assert_int_equal(reg_get_many(device_find("pmtimer"), &pm, &id, 1, &val, IOFILTER_REG_SIZE(id)), 0);
-	return val;
+	return get_named(device_find("pmtimer"), &pm, name);
 }
 
-struct setting {
-	const char *name;
-	__u64 val;
-};
-
-#define MOST 3
-
-static int set(const struct setting *s)
+static int set(const struct setting *s, unsigned int n)
 {
-	unsigned int n = 0;
-	size_t size = 0;
-	__u64 ids[MOST];
-	char buf[8 * MOST];
-
-	for (; n < MOST && s[n].name; n++) {
-		ids[n] = id_of(s[n].name);
-		memcpy(buf + size, &s[n].val, IOFILTER_REG_SIZE(ids[n]));
-		size += IOFILTER_REG_SIZE(ids[n]);
-	}
-	return reg_set_many(device_find("pmtimer"), &pm, ids, n, buf, size);
+	return set_named(device_find("pmtimer"), &pm, s, n);
 }
 
-#define SET(...) set((const struct setting[MOST]){ __VA_ARGS__ })
+#define SET(...) set((const struct setting[]){ __VA_ARGS__ }, ARRAY_SIZE(((const struct setting[]){ __VA_ARGS__ })))
 
 /* --- a look --- */
 
@@ -353,7 +324,7 @@ static void move_to(int n, __u64 ns, const struct setting *here)
 	fresh();
 	samples(n, ns, NULL);
 	if (here)
-		assert_int_equal(set(here), 0);
+		assert_int_equal(set(here, 1), 0);
 	assert_int_equal(saved_apply(d, &pm, data, size, 0), 0);
 	free(data);
 }
@@ -377,7 +348,7 @@ static void measured_elsewhere(void **state)
 
 static void given_elsewhere(void **state)
 {
-	static const struct setting here[MOST] = { { "clock.expiry", 5000000 } };
+	static const struct setting here = { "clock.expiry", 5000000 };
 	static const __u64 times[] = { 44444, 55555, 6666666 };
 
 	(void)state;
@@ -399,7 +370,7 @@ static void given_elsewhere(void **state)
 	/* What was given here stays, too, if there nothing was. */
 	fresh();
 	samples(2 * IOFILTER_CALIBRATION, 50000, NULL);
-	move_to(0, 0, here);
+	move_to(0, 0, &here);
 	samples(2 * IOFILTER_CALIBRATION, 50000, NULL);
 	assert_true(clk->expiry == 5000000 && clk->bracket == IOFILTER_BRACKET_NS);
 }

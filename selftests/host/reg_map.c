@@ -6,8 +6,7 @@
 #include <errno.h>
 #include <zlib.h>
 #include <loader/lib/map.h>
-#include <loader/lib/reg.h>
-#include "host.h"
+#include "reg_named.h"
 
 /* As docs/state.md has it. */
 enum { AT_SIZE = 16, AT_CRC = 24, AT_FIRST = 56 };
@@ -26,37 +25,17 @@ static void fill(void)
 
 static __u64 id_of(const char *name)
 {
-	__u64 id;
-
-	assert_int_equal(iofilter_reg_id("map", name, &id), 0);
-	return id;
+	return reg_named(device_find("map"), name);
 }
 
 static __u64 get(const char *name)
 {
-	__u64 id = id_of(name), val = 0;
-
-	assert_int_equal(reg_get_many(device_find("map"), &map, &id, 1, &val, IOFILTER_REG_SIZE(id)), 0);
-	return val;
+	return get_named(device_find("map"), &map, name);
 }
-
-struct setting {
-	const char *name;
-	__u64 val;
-};
 
 static int set(const struct setting *s, unsigned int n)
 {
-	size_t size = 0;
-	__u64 ids[2];
-	char buf[16];
-
-	for (unsigned int i = 0; i < n; i++) {
-		ids[i] = id_of(s[i].name);
-		memcpy(buf + size, &s[i].val, IOFILTER_REG_SIZE(ids[i]));
-		size += IOFILTER_REG_SIZE(ids[i]);
-	}
-	return reg_set_many(device_find("map"), &map, ids, n, buf, size);
+	return set_named(device_find("map"), &map, s, n);
 }
 
 #define TOGETHER "set.reload of map is 0, or 2 to 2^set.width"
