@@ -37,7 +37,7 @@ static struct table_bpf *load(const struct vmm *vmm, const char *text, size_t si
 
 static void random_accesses(void)
 {
-	unsigned long n = getenv("TORTURE") ? 100000 : 10000, done = 0, answered = 0, strings = 0, tables = 0;
+	unsigned long n = test_count(10000, 100000), done = 0, answered = 0, strings = 0, tables = 0;
 	static struct ref_derived d;
 	static struct ref r;
 	static struct gen g;
@@ -140,7 +140,7 @@ static void guest_counts(long me)
 
 static void replace_under_load(void)
 {
-	int i, rounds = getenv("TORTURE") ? 100 : 20;
+	int i, rounds = test_count(20, 100);
 	struct table_bpf *skel, *next;
 	struct filter_counts counts;
 	__u64 forgotten = 0, answered = 0;
