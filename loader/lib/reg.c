@@ -112,6 +112,13 @@ void reg_write(const struct reg_row *row, void *state, __u32 element, const void
 		memcpy(at.place, buf, row->size);
 }
 
+bool reg_measured(const struct reg_at *at, __u16 calibrating, bool initial)
+{
+	const struct reg_values *v = at->ctx->restoring;
+
+	return v && (reg_will_be(v, calibrating + 1, at->element, 0) || (initial && reg_will_be(v, calibrating, at->element, 0)));
+}
+
 void reg_lock_dead(__u32 *lock)
 {
 	const struct timespec us = { .tv_nsec = 1000 };
@@ -261,9 +268,14 @@ static bool find_value(const void *from, __u16 nr, __u16 element, __u64 *val)
 	return found;
 }
 
+const char *reg_misfit(const struct device *d, void *state, const struct reg_values *v)
+{
+	return d->regs->misfit ? d->regs->misfit(state, v) : NULL;
+}
+
 static const char *misfit(const struct device *d, void *state, const struct many *m)
 {
-	return d->regs->misfit ? d->regs->misfit(state, &(struct reg_values){ .find = find_value, .from = m }) : NULL;
+	return reg_misfit(d, state, &(struct reg_values){ .find = find_value, .from = m });
 }
 
 static void set_all(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)

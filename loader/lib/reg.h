@@ -17,11 +17,10 @@
 #define REG_SH (IOFILTER_REG_SHADOW | IOFILTER_REG_HOST)
 #define REG_T  (IOFILTER_REG_TIME | REG_SH)
 
-/* When a step is done, and whether a saved state is put back, perhaps on another host. */
+/* When a step is done, and what saved state is put back in it, perhaps on another host; NULL: none. */
 struct reg_ctx {
 	__u64 now; /* CLOCK_MONOTONIC, ns */
-	bool restoring;
-	const struct reg_values *values; /* .. these */
+	const struct reg_values *restoring;
 };
 
 /* One element of a register in a state. */
@@ -93,6 +92,12 @@ struct reg_set {
 	 */
 	const char *(*misfit)(void *state, const struct reg_values *v);
 };
+
+/*
+ * Is a time that is set one that was measured, and is restored? Then it may be of another host, and is not taken. @calibrating: register that tells
+ * whether it was still measured, and behind it scaled, that it was. @initial: it is what a program begins with, so nobody has given another.
+ */
+bool reg_measured(const struct reg_at *at, __u16 calibrating, bool initial);
 
 /* A row for a member, and one for an array of structs; @bit: as reg_row.hot. */
 #define REG_AT_HOT(n, f, nm, type, member, m, text, bit) \
@@ -218,6 +223,8 @@ const struct reg_row *reg_row(const struct device *d, __u64 id);
 __u64 reg_id(const struct device *d, const struct reg_row *row, __u32 element);
 void reg_read(const struct reg_row *row, const void *state, __u32 element, void *buf, const struct reg_ctx *ctx);
 void reg_write(const struct reg_row *row, void *state, __u32 element, const void *buf, const struct reg_ctx *ctx);
+/* As reg_set.misfit, of any device. */
+const char *reg_misfit(const struct device *d, void *state, const struct reg_values *v);
 /* Is the value in @buf within its range? */
 bool reg_fits(const struct reg_row *row, const void *buf);
 /* For break_lock: have a lock that somebody may have left behind, and that else a vCPU has for microseconds. */

@@ -72,24 +72,19 @@ void reg_clock_time_set(const struct reg_at *at, __u64 val)
 		iofilter_clockctl_owned(clk, ctx->now, val - ctx->now);
 }
 
-/*
- * Were the times that are restored measured, on another host for all that is known? Not yet measured, they are those that every clock
- * begins with. Others were set, when that did not yet end the calibration.
- */
-static bool measured(const struct reg_at *at, __u16 n)
+/* Are the times that are restored those that every clock begins with? Versions before let others be set amid the calibration. */
+static bool initial(const struct reg_at *at, __u16 n)
 {
-	const struct reg_values *v = at->ctx->values;
+	const struct reg_values *v = at->ctx->restoring;
 
-	return reg_will_be(v, n + REG_CLOCK_SCALED, at->element, 0) ||
-	       (reg_will_be(v, n + REG_CLOCK_CALIBRATING, at->element, 0) &&
-		reg_will_be(v, n + REG_CLOCK_BRACKET, at->element, 0) == IOFILTER_BRACKET_NS &&
-		reg_will_be(v, n + REG_CLOCK_ABSENCE, at->element, 0) == IOFILTER_ABSENCE_NS &&
-		reg_will_be(v, n + REG_CLOCK_EXPIRY, at->element, 0) == IOFILTER_EXPIRY_NS);
+	return v && reg_will_be(v, n + REG_CLOCK_BRACKET, at->element, 0) == IOFILTER_BRACKET_NS &&
+	       reg_will_be(v, n + REG_CLOCK_ABSENCE, at->element, 0) == IOFILTER_ABSENCE_NS &&
+	       reg_will_be(v, n + REG_CLOCK_EXPIRY, at->element, 0) == IOFILTER_EXPIRY_NS;
 }
 
 static void give(struct iofilter_clock *clk, __u64 *time, const struct reg_at *at, __u16 n, __u64 val)
 {
-	if (at->ctx->restoring && measured(at, n))
+	if (reg_measured(at, n + REG_CLOCK_CALIBRATING, initial(at, n)))
 		return;
 	iofilter_store(*time, val);
 	clk->calibrating = clk->scaled = 0;
@@ -110,15 +105,16 @@ GIVEN_SET(expiry, REG_CLOCK_EXPIRY)
 
 const char *reg_clock_misfit(const struct iofilter_clock *clk, const struct reg_values *v, __u16 n, __u32 element)
 {
-	__u64 bracket = clk->bracket, expiry = clk->expiry, mode = 0, time;
-	bool given = v->find(v->from, n + REG_CLOCK_BRACKET, element, &bracket);
+	__u64 bracket = clk->bracket, expiry = clk->expiry, mode, time;
+	bool given;
 
 	/* Versions before have let it through, and what they have saved is put back. */
 	if (v->restoring)
 		return NULL;
+	given = v->find(v->from, n + REG_CLOCK_BRACKET, element, &bracket);
 	if ((v->find(v->from, n + REG_CLOCK_EXPIRY, element, &expiry) || given) && expiry < bracket)
 		return LIB_EXPIRY_SHORT;
-	v->find(v->from, n + REG_CLOCK_NR_MODE, element, &mode);
+	mode = reg_will_be(v, n + REG_CLOCK_NR_MODE, element, IOFILTER_CLOCK_PROVE);
 	if (mode >= IOFILTER_CLOCK_OWNED && clk->mode < IOFILTER_CLOCK_OWNED && !clk->bounded &&
 	    !v->find(v->from, n + REG_CLOCK_NR_TIME, element, &time))
 		return "clock.mode is 2 or 3 only together with clock.time, for what the clock shows is not known now";

@@ -34,9 +34,7 @@ static void absence_set(const struct reg_at *at, __u64 val)
 {
 	struct iofilter_ide *ide = at->state;
 
-	/* What was measured was so on another host, for all that is known, and what it begins with this one has, too. */
-	if (at->ctx->restoring &&
-	    (reg_will_be(at->ctx->values, WATCH_SCALED, 0, 0) || (reg_will_be(at->ctx->values, WATCH_CALIBRATING, 0, 0) && val == IOFILTER_ABSENCE_NS)))
+	if (reg_measured(at, WATCH_CALIBRATING, val == IOFILTER_ABSENCE_NS))
 		return;
 	iofilter_store(ide->watch.absence, val);
 	ide->watch.calibrating = ide->watch.scaled = 0;

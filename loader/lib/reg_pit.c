@@ -195,11 +195,12 @@ static void break_lock(void *state)
 /* In a saved state it may be made right (check()). */
 static const char *program_misfit(const struct pit_channel *c, const struct reg_values *v, __u32 channel)
 {
-	bool known = reg_will_be(v, RW, channel, c->rw) && reg_will_be(v, WRITE_STATE, channel, c->write_state);
 	__u64 val;
+	bool known;
 
 	if (v->restoring)
 		return NULL;
+	known = reg_will_be(v, RW, channel, c->rw) && reg_will_be(v, WRITE_STATE, channel, c->write_state);
 	if (!known && v->find(v->from, PROGRAMMED, channel, &val) && val)
 		return "channel[].programmed of pit is 0 as long as rw or write_state is";
 	if ((!known || !reg_will_be(v, PROGRAMMED, channel, c->programmed)) && v->find(v->from, COUNT, channel, &val) && val)

@@ -252,11 +252,9 @@ static bool find_record(const void *from, __u16 nr, __u16 element, __u64 *val)
 	return false;
 }
 
-static const char *misfit(const struct records *r, void *state)
+static struct reg_values values_of(const struct records *r)
 {
-	const struct reg_values values = { .find = find_record, .from = r, .restoring = true };
-
-	return r->d->regs->misfit ? r->d->regs->misfit(state, &values) : NULL;
+	return (struct reg_values){ .find = find_record, .from = r, .restoring = true };
 }
 
 static int refuse_misfit(const char *why)
@@ -268,6 +266,7 @@ int saved_check(const struct device *d, void *state, const void *data, size_t si
 {
 	const char *end = (const char *)data + size, *at = (const char *)data + sizeof(struct saved_filter), *value, *why;
 	const struct records all = { .d = d, .at = at, .end = end };
+	const struct reg_values values = values_of(&all);
 	__u32 records, place, last = 0;
 	struct saved_head h;
 	__u64 id;
@@ -287,22 +286,22 @@ int saved_check(const struct device *d, void *state, const void *data, size_t si
 	}
 	if (!err && (!at || records != h.count))
 		err = lib_fail(-EBADMSG, "the saved state has not the registers that it says");
-	why = err ? NULL : misfit(&all, state);
+	why = err ? NULL : reg_misfit(d, state, &values);
 	return why ? refuse_misfit(why) : err;
 }
 
 static void apply_records(const struct device *d, void *state, const struct reg_ctx *ctx, void *arg)
 {
 	struct records *a = arg;
-	const struct reg_values values = { .find = find_record, .from = a, .restoring = true };
-	const struct reg_ctx here = { .now = ctx->now, .restoring = true, .values = &values };
+	const struct reg_values values = values_of(a);
+	const struct reg_ctx here = { .now = ctx->now, .restoring = &values };
 	const struct reg_row *row;
 	const char *at, *value;
 	char number[8];
 	__u64 id;
 
 	/* Somebody else may have changed what is not in it. */
-	a->misfit = misfit(a, state);
+	a->misfit = reg_misfit(d, state, &values);
 	if (a->misfit)
 		return;
 	for (at = a->at; at != a->end && (at = next_record(at, a->end, &id, &value));) {
